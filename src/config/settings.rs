@@ -1,0 +1,192 @@
+//! Every setting with its default, as plain data. Nothing here reads a file or the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::pattern::Patterns;
+
+/// The whole configuration after all sources were merged and checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub server: Server,
+    pub storage: Storage,
+    pub cache: Cache,
+    pub hosted: Hosted,
+    pub group: Group,
+    /// The built-in upstreams with the configured ones in the place of their namesakes, then the others.
+    pub upstreams: Vec<Upstream>,
+    pub auth: Auth,
+    pub metrics: Metrics,
+    pub log: Log,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub listen: Vec<SocketAddr>,
+    /// Without a slash at its end; `None` where clients reach us by the Host they name.
+    pub external_url: Option<String>,
+    pub limits: Limits,
+    pub tls: TlsMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsMode {
+    Off,
+}
+
+/// Bounds on connections. Deadlines for what a client does before its request is known.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub connections: usize,
+    pub connections_per_address: usize,
+    /// From accept to the first byte, and between requests of one connection.
+    pub idle: Duration,
+    /// From the first byte of a request to the end of its headers.
+    pub headers: Duration,
+    /// How long a ready byte may wait for a client slower than `slow_rate`.
+    pub slow: Duration,
+    /// Bytes a second.
+    pub slow_rate: u64,
+    /// How long running transfers may go on after SIGTERM.
+    pub shutdown: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct Storage {
+    pub data: PathBuf,
+    /// Bytes.
+    pub reserve: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub offline: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Hosted {
+    pub redeploy: Redeploy,
+    pub immutable_tags: Patterns,
+    pub sparse: bool,
+    pub reserved: Patterns,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redeploy {
+    Allow,
+    Deny,
+    ReadOnly,
+}
+
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// `hosted` or upstream registry names, in order.
+    pub members: Vec<crate::oci::Origin>,
+    pub overlay: Patterns,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub registry: String,
+    pub endpoints: Vec<Endpoint>,
+    pub trusted_realms: Vec<String>,
+    pub visibility: Visibility,
+    pub offline: bool,
+    pub allow: Patterns,
+    pub deny: Patterns,
+    pub tag_ttl: Duration,
+    /// `None`: forever.
+    pub stale_if_error: Option<Duration>,
+    pub negative_ttl: Duration,
+    pub connections: usize,
+    pub prefetch_layers: bool,
+    /// PEM file with certificates to trust besides the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Plain http endpoints are allowed, and certificates are not checked.
+    pub insecure: bool,
+    pub proxy: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub url: url::Url,
+    pub credentials: Option<Credentials>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    pub username: String,
+    pub password: Secret,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({}, …)", self.username)
+    }
+}
+
+/// Text that must not be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text itself, for the one place that sends or compares it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    Auto,
+    Public,
+    SignedIn,
+}
+
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub anonymous: Anonymous,
+    /// `None`: `DATA/users.htpasswd`.
+    pub htpasswd: Option<PathBuf>,
+    /// For the first start; `None`: one is made up.
+    pub admin_password: Option<Secret>,
+}
+
+/// What nobody in particular may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Anonymous {
+    pub pull: bool,
+    pub push: bool,
+    pub delete: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub enabled: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// A tracing filter: a level, or directives.
+    pub level: String,
+    pub json: bool,
+    pub requests: Requests,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requests {
+    All,
+    Errors,
+    Off,
+}

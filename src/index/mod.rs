@@ -1,0 +1,241 @@
+//! Facts: which repositories, tags and manifests there are, which repository may read which blob.
+//!
+//! One way to change anything: [`Index::commit`]. Check and change are one step, ordered by one writer;
+//! when it returns, the facts are visible, and durable as far as the [`Promise`] says.
+
+mod lease;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+pub use lease::Lease;
+
+use crate::oci::{Digest, Origin, Repository, RepositoryName, Tag};
+
+/// Everything the other rooms may know about the index.
+#[async_trait]
+pub trait Index: Send + Sync + 'static {
+    /// Checks every expectation and makes every change, or does nothing.
+    ///
+    /// # Errors
+    /// [`CommitError::Refused`] names the expectation that does not hold.
+    async fn commit(&self, expects: Vec<Expect>, changes: Vec<Change>, promise: Promise) -> Result<(), CommitError>;
+
+    /// The blob's row; a doomed blob is no blob.
+    async fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, Unavailable>;
+    /// Whether the repository may read the blob.
+    async fn linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Unavailable>;
+    async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<Option<ManifestRow>, Unavailable>;
+    async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRow>, Unavailable>;
+    /// What some manifest of the repository says of its child `digest`.
+    async fn edge(&self, repository: &Repository, digest: &Digest) -> Result<Option<EdgeRow>, Unavailable>;
+    async fn repository(&self, repository: &Repository) -> Result<Option<RepositoryRow>, Unavailable>;
+    /// The repositories that may read the blob or have the manifest, at most `limit`.
+    async fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<Repository>, Unavailable>;
+    /// Tags in lexical order, beginning after `after`, at most `limit`.
+    async fn tags(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable>;
+    /// Names of one origin in lexical order, beginning after `after`, at most `limit`.
+    async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable>;
+    /// Manifests of the repository whose subject is `subject`, in order of their digests.
+    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable>;
+    /// The upstream that a group name stays with.
+    async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable>;
+    async fn upload(&self, id: &str) -> Result<Option<UploadRow>, Unavailable>;
+    async fn uploads(&self) -> Result<Vec<(String, UploadRow)>, Unavailable>;
+    /// Sums over the live blobs.
+    async fn totals(&self) -> Result<Totals, Unavailable>;
+
+    /// Holds each digest against a [`Change::Doom`] until the lease is dropped.
+    fn lease(&self, digests: &[Digest]) -> Lease;
+    /// Holds the digest against a [`Change::Doom`] for a time: what a pusher was told is here, must still be here when it pushes.
+    fn lease_for(&self, digest: &Digest, time: std::time::Duration);
+
+    /// Whether every fact can be read and promised ones written.
+    fn health(&self) -> Health;
+    /// Finishes what is queued, syncs it, and marks the index as cleanly closed.
+    async fn close(&self);
+}
+
+/// What must hold for a commit to be made.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Expect {
+    /// The tag has this digest, or (`None`) does not exist.
+    Tag(Repository, Tag, Option<Digest>),
+    /// The bytes are here (a live row).
+    Live(Digest),
+    /// The repository may read the blob.
+    Linked(Repository, Digest),
+    /// The repository has the manifest.
+    Manifest(Repository, Digest),
+    /// The repository exists, or does not.
+    Repository(Repository, bool),
+    /// The upload session exists.
+    Upload(String),
+}
+
+/// One fact made or unmade. Unmaking what is not there is no error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Change {
+    /// The bytes are here: the row is made after them. Also brings a doomed blob back.
+    Live {
+        digest: Digest,
+        size: u64,
+    },
+    /// The bytes are about to go. Refused while the digest is leased, linked, or a manifest somewhere.
+    Doom {
+        digest: Digest,
+    },
+    /// The bytes are gone; the doomed row goes too. Nothing happens to a live row.
+    Bury {
+        digest: Digest,
+    },
+    Link {
+        repository: Repository,
+        digest: Digest,
+    },
+    Unlink {
+        repository: Repository,
+        digest: Digest,
+    },
+    /// The repository has the manifest, with an edge to each child. Makes the repository.
+    Manifest {
+        repository: Repository,
+        digest: Digest,
+        row: ManifestRow,
+        edges: Vec<(Digest, EdgeRow)>,
+    },
+    /// The manifest, its edges and the tags that name it go from this repository.
+    RemoveManifest {
+        repository: Repository,
+        digest: Digest,
+    },
+    /// The tag names the manifest. Makes the repository.
+    Tag {
+        repository: Repository,
+        tag: Tag,
+        row: TagRow,
+    },
+    Untag {
+        repository: Repository,
+        tag: Tag,
+    },
+    /// Everything of the repository goes: tags, manifests, edges, links.
+    RemoveRepository {
+        repository: Repository,
+    },
+    /// The group name stays with this upstream; `None` releases it.
+    Bind {
+        name: RepositoryName,
+        origin: Option<Origin>,
+    },
+    Upload {
+        id: String,
+        row: UploadRow,
+    },
+    EndUpload {
+        id: String,
+    },
+}
+
+/// How durable a commit is when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Promise {
+    /// Synced: survives power loss.
+    Durable,
+    /// Appended: survives `kill -9`; synced within a second. For what can be fetched again.
+    Appended,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRow {
+    pub size: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestRow {
+    pub media_type: String,
+    pub size: u64,
+    pub subject: Option<Digest>,
+    /// `artifactType`, else the config's media type.
+    pub artifact_type: Option<String>,
+    /// The manifest's annotations, sorted by key: what the referrers list shows.
+    pub annotations: Vec<(String, String)>,
+}
+
+/// What a manifest says of a child.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EdgeRow {
+    pub kind: EdgeKind,
+    pub size: u64,
+    pub media_type: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EdgeKind {
+    Manifest,
+    Blob,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagRow {
+    pub digest: Digest,
+    /// Unix milliseconds: pushed, or last confirmed by the upstream.
+    pub at: u64,
+    /// Who pushed it; empty for what was fetched or pushed by nobody in particular.
+    pub by: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRow {
+    /// Unix milliseconds.
+    pub since: u64,
+}
+
+/// An upload session. Its bytes are a draft of the store's, named by the session's id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRow {
+    pub repository: Repository,
+    /// Empty for nobody in particular.
+    pub user: String,
+    /// Unix milliseconds.
+    pub started: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    pub blobs: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    Ready,
+    /// Being filled from the journal; reads wait.
+    Filling,
+    /// Promised facts cannot be written any more; the text says why.
+    ReadOnly(String),
+}
+
+/// The facts cannot be read now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the index is still being read from the journal; ask again in a few seconds")]
+    Filling,
+    #[error("the index cannot be read: {0}")]
+    Broken(String),
+}
+
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum CommitError {
+    /// The first expectation that did not hold.
+    #[error("refused: {0:?} does not hold")]
+    Refused(Expect),
+    /// A doom of what is leased or still referred to.
+    #[error("{0} is in use")]
+    InUse(Digest),
+    /// Not promised: the disk is full or failing. Nothing was changed.
+    #[error("the journal cannot be written: {0}")]
+    NotWritten(String),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}

@@ -1,0 +1,11 @@
+//! The specification's nouns and grammar: names, references, digests, manifests, routes, ranges. Pure: no I/O, no async.
+//!
+//! Everything that comes from outside is parsed here once, into types that cannot hold anything else.
+
+mod digest;
+mod name;
+mod reference;
+
+pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
+pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
+pub use reference::{InvalidReference, Reference, Tag};

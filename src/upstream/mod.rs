@@ -1,0 +1,98 @@
+//! Other registries: endpoints, credentials, tokens, redirects, and what their answers mean.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::oci::Digest;
+
+/// Every deadline towards upstreams, in one value so that tests can use a tenth of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// From the client's request to the headers of the answer: queue, token, redirects, every endpoint.
+    pub budget: Duration,
+    /// To establish one connection.
+    pub connect: Duration,
+    /// One hop's headers, while another endpoint is left.
+    pub hop: Duration,
+    /// The longest silence within a body.
+    pub stall: Duration,
+    /// Over how long `rate` is measured.
+    pub window: Duration,
+    /// Bytes a second below which a body is given up (and resumed).
+    pub rate: u64,
+    /// How long a stale tag's client waits for the upstream.
+    pub stale_wait: Duration,
+}
+
+/// When the answer's headers must be there.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    pub until: Instant,
+}
+
+/// A manifest as the upstream sent it, verified where it was asked for by digest.
+#[derive(Clone, Debug)]
+pub struct ManifestAnswer {
+    pub bytes: Bytes,
+    pub media_type: String,
+    pub digest: Digest,
+}
+
+/// What a HEAD of a manifest told.
+#[derive(Clone, Debug)]
+pub struct HeadAnswer {
+    /// `None` where the upstream does not say: ask with GET.
+    pub digest: Option<Digest>,
+    pub media_type: String,
+    pub size: Option<u64>,
+}
+
+/// Why an upstream did not give what was asked. `source` is the registry's name and the endpoint that spoke.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Every endpoint that could be asked said 404.
+    #[error("{source_name} does not have it")]
+    Absent { source_name: String },
+    /// 401 or 403 with a registry's error body after a token was granted, or the same from the token service without credentials.
+    #[error("it does not exist at {source_name} or needs a log-in there")]
+    Denied { source_name: String },
+    /// Everything else: an outage, a limit, a lie. Never "not found".
+    #[error("{source_name}: {cause}")]
+    Failed { source_name: String, cause: Cause },
+}
+
+/// What went wrong at an upstream.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Cause {
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("too many requests{}", .retry_after.map(|t| format!(", try again in {} s", t.as_secs())).unwrap_or_default())]
+    RateLimited { retry_after: Option<Duration> },
+    #[error("answered {status} {text}")]
+    Status { status: u16, text: String },
+    #[error("refuses the configured credentials")]
+    Credentials,
+    #[error("the token service {realm} {text}")]
+    Token { realm: String, text: String },
+    #[error("the token service {0} is not the registry's own; to trust it with these credentials, add its host to trusted_realms")]
+    Realm(String),
+    #[error("sent what is no {what}: {text}")]
+    Malformed { what: &'static str, text: String },
+    #[error("sent bytes that do not match the digest {0}")]
+    WrongBytes(Digest),
+}
+
+/// The bytes of a blob on their way.
+pub struct BlobAnswer {
+    /// Offset of the first byte: what was asked for, or 0 where the upstream does not honour ranges.
+    pub start: u64,
+    /// Size of the whole blob, where the upstream tells it.
+    pub total: Option<u64>,
+    /// Ends after the first error. Slower than the minimum rate is an error.
+    pub body: futures_util::stream::BoxStream<'static, Result<Bytes, Cause>>,
+}
