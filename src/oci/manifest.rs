@@ -1,0 +1,198 @@
+//! Looking into manifests: what they are and what they reach. The bytes themselves are never rewritten.
+
+use std::collections::BTreeMap;
+
+use oci_spec::image::Descriptor;
+use serde::Deserialize;
+
+use super::Digest;
+
+/// The largest manifest taken from anybody, in bytes.
+pub const MAX_MANIFEST: usize = 4 << 20;
+
+/// The manifest types that a registry is asked with and that every upstream is asked for.
+pub const MANIFEST_TYPES: [&str; 6] = [
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.artifact.manifest.v1+json",
+    "application/json",
+];
+
+/// What a manifest says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    pub media_type: String,
+    pub children: Vec<Child>,
+    pub subject: Option<Digest>,
+    /// `artifactType`, else the config's media type.
+    pub artifact_type: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// One thing that a manifest reaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    pub digest: Digest,
+    pub size: u64,
+    pub media_type: String,
+    pub role: Role,
+    /// The manifest's platform as `os/architecture[/variant]`, where it says one.
+    pub platform: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Config,
+    Layer,
+    /// A layer that need not be here: of a non-distributable type, or with addresses of its own.
+    Foreign,
+    Manifest,
+}
+
+/// Why a document is no manifest that can be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidManifest {
+    #[error("the manifest is no valid JSON of its kind: {0}")]
+    Json(String),
+    #[error("the manifest is image and index in one, which clients read in two ways")]
+    Ambiguous,
+    #[error("the manifest says it is {inside}, but was sent as {outside}")]
+    MediaType { inside: String, outside: String },
+    #[error("Docker's schema 1 manifests are not supported: push the image again with a Docker of this decade")]
+    Schema1,
+    #[error("the manifest refers to {0:?}, which is no sha256 or sha512 digest")]
+    Digest(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<Descriptor>,
+    layers: Option<Vec<Descriptor>>,
+    blobs: Option<Vec<Descriptor>>,
+    manifests: Option<Vec<Descriptor>>,
+    subject: Option<Descriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+    fs_layers: Option<serde::de::IgnoredAny>,
+}
+
+impl Manifest {
+    /// Reads a manifest that somebody pushes: every doubt is an error.
+    pub fn pushed(bytes: &[u8], content_type: &str) -> Result<Manifest, InvalidManifest> {
+        let manifest = Manifest::read(bytes, content_type)?;
+        match content_type.is_empty() || manifest.media_type == content_type {
+            true => Ok(manifest),
+            false => Err(InvalidManifest::MediaType { inside: manifest.media_type, outside: content_type.to_owned() }),
+        }
+    }
+
+    /// Reads a manifest whose digest is right already. A `mediaType` inside decides over a generic content type.
+    pub fn read(bytes: &[u8], content_type: &str) -> Result<Manifest, InvalidManifest> {
+        let document: Document = serde_json::from_slice(bytes).map_err(|e| InvalidManifest::Json(e.to_string()))?;
+        let image = document.config.is_some() || document.layers.is_some();
+        if image && document.manifests.is_some() {
+            return Err(InvalidManifest::Ambiguous);
+        }
+        if document.schema_version == Some(1)
+            || document.fs_layers.is_some()
+            || content_type.contains("manifest.v1+") && content_type.contains("docker")
+        {
+            return Err(InvalidManifest::Schema1);
+        }
+        let artifact_type = document.artifact_type.or_else(|| document.config.as_ref().map(|c| c.media_type().to_string()));
+        let media_type = document.media_type.unwrap_or_else(|| match content_type {
+            "" | "application/json" | "text/plain" | "application/octet-stream" => guess(image, document.manifests.is_some()).to_owned(),
+            named => named.to_owned(),
+        });
+        let listed = |role: Role, list: Option<Vec<Descriptor>>| list.into_iter().flatten().map(move |d| child(role, &d));
+        let children = document.config.iter().map(|d| child(Role::Config, d));
+        let children = children.chain(listed(Role::Layer, document.layers)).chain(listed(Role::Layer, document.blobs));
+        let children = children.chain(listed(Role::Manifest, document.manifests)).collect::<Result<_, _>>()?;
+        let subject = document.subject.map(|d| child(Role::Manifest, &d)).transpose()?.map(|c| c.digest);
+        let annotations = document.annotations.unwrap_or_default();
+        Ok(Manifest { media_type, children, subject, artifact_type, annotations })
+    }
+
+    /// The children that are manifests themselves.
+    pub fn manifests(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().filter(|c| c.role == Role::Manifest)
+    }
+
+    /// The children that are blobs.
+    pub fn blobs(&self) -> impl Iterator<Item = &Child> {
+        self.children.iter().filter(|c| c.role != Role::Manifest)
+    }
+}
+
+fn guess(image: bool, index: bool) -> &'static str {
+    match (image, index) {
+        (_, true) => MANIFEST_TYPES[1],
+        (true, false) => MANIFEST_TYPES[0],
+        (false, false) => "application/json",
+    }
+}
+
+fn child(role: Role, descriptor: &Descriptor) -> Result<Child, InvalidManifest> {
+    let text = descriptor.digest().to_string();
+    let digest = text.parse().map_err(|_| InvalidManifest::Digest(text))?;
+    let media_type = descriptor.media_type().to_string();
+    let elsewhere = descriptor.urls().as_ref().is_some_and(|urls| !urls.is_empty());
+    let foreign = media_type.contains("nondistributable") || media_type.contains("rootfs.foreign") || elsewhere;
+    let role = if role == Role::Layer && foreign { Role::Foreign } else { role };
+    let platform = descriptor.platform().as_ref().map(|p| match p.variant() {
+        Some(variant) => format!("{}/{}/{variant}", p.os(), p.architecture()),
+        None => format!("{}/{}", p.os(), p.architecture()),
+    });
+    Ok(Child { digest, size: descriptor.size(), media_type, role, platform })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IMAGE: &str = MANIFEST_TYPES[0];
+    const INDEX: &str = MANIFEST_TYPES[1];
+
+    fn descriptor(media_type: &str, more: &str) -> String {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":3{more}}}"#, Digest::of(b"abc"))
+    }
+
+    #[test]
+    fn an_image_reaches_its_config_and_layers() {
+        let (config, layer) =
+            (descriptor("application/vnd.oci.image.config.v1+json", ""), descriptor("application/vnd.oci.image.layer.v1.tar", ""));
+        let foreign = descriptor("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "");
+        let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layer},{foreign}],"x-vendor":[1]}}"#);
+        let manifest = Manifest::pushed(text.as_bytes(), IMAGE).unwrap();
+        assert_eq!(manifest.children.iter().map(|c| c.role).collect::<Vec<_>>(), [Role::Config, Role::Layer, Role::Foreign]);
+        assert_eq!(manifest.artifact_type.as_deref(), Some("application/vnd.oci.image.config.v1+json"));
+        assert_eq!(Manifest::read(text.as_bytes(), "application/json").unwrap().media_type, IMAGE);
+    }
+
+    #[test]
+    fn an_index_reaches_manifests_with_their_platforms() {
+        let one = descriptor(IMAGE, r#","platform":{"os":"linux","architecture":"arm","variant":"v7"}"#);
+        let text = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{one}],"subject":{one}}}"#);
+        let manifest = Manifest::pushed(text.as_bytes(), INDEX).unwrap();
+        assert_eq!(manifest.manifests().next().unwrap().platform.as_deref(), Some("linux/arm/v7"));
+        assert_eq!(manifest.subject, Some(Digest::of(b"abc")));
+    }
+
+    #[test]
+    fn a_doubtful_document_is_refused() {
+        let layer = descriptor("application/vnd.oci.image.layer.v1.tar", "");
+        let both = format!(r#"{{"schemaVersion":2,"layers":[{layer}],"manifests":[]}}"#);
+        assert_eq!(Manifest::read(both.as_bytes(), IMAGE), Err(InvalidManifest::Ambiguous));
+        let twice = format!(r#"{{"schemaVersion":2,"layers":[{layer}],"layers":[]}}"#);
+        assert!(matches!(Manifest::pushed(twice.as_bytes(), IMAGE), Err(InvalidManifest::Json(_))));
+        let other = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","layers":[{layer}]}}"#);
+        assert!(matches!(Manifest::pushed(other.as_bytes(), IMAGE), Err(InvalidManifest::MediaType { .. })));
+        assert_eq!(Manifest::read(br#"{"schemaVersion":1,"fsLayers":[]}"#, ""), Err(InvalidManifest::Schema1));
+        assert!(matches!(Manifest::read(b"<html>", IMAGE), Err(InvalidManifest::Json(_))));
+    }
+}
