@@ -5,7 +5,9 @@
 mod digest;
 mod name;
 mod reference;
+mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
 pub use reference::{InvalidReference, Reference, Tag};
+pub use scope::{Actions, Resource, Scope};
