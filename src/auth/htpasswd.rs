@@ -24,6 +24,8 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     entries: HashMap<Arc<str>, Entry>,
+    /// 0 without users.
+    pub highest_cost: u32,
     /// Numbers of the lines that were skipped, from 1.
     pub bad_lines: Vec<usize>,
 }
@@ -38,7 +40,10 @@ impl Table {
                 continue;
             }
             match entry(line) {
-                Some(entry) if !table.entries.contains_key(&entry.name) => drop(table.entries.insert(entry.name.clone(), entry)),
+                Some(entry) if !table.entries.contains_key(&entry.name) => {
+                    table.highest_cost = table.highest_cost.max(entry.cost);
+                    table.entries.insert(entry.name.clone(), entry);
+                }
                 _ => table.bad_lines.push(number),
             }
         }
@@ -47,11 +52,6 @@ impl Table {
 
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
-    }
-
-    /// The highest cost in the file, or 0 without users.
-    pub fn cost(&self) -> u32 {
-        self.entries.values().map(|entry| entry.cost).max().unwrap_or(0)
     }
 }
 
@@ -74,6 +74,11 @@ pub(super) fn dummy(cost: u32) -> Arc<str> {
     format!("$2y${cost:02}${}", ".".repeat(53)).into()
 }
 
+/// Hashes that make a check at one cost as long as one at the highest: each step of the cost doubles the work.
+pub(super) fn padding(cost: u32, highest: u32) -> impl Iterator<Item = Arc<str>> {
+    (cost..highest).map(dummy)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -91,7 +96,7 @@ mod tests {
             assert!(bcrypt::verify("myPassword", &table.get(name).unwrap().hash).unwrap(), "{name}");
         }
         assert!(table.bad_lines.is_empty());
-        assert_eq!(table.cost(), 5);
+        assert_eq!(table.highest_cost, 5);
         assert_ne!(table.get("alice").unwrap().stamp, table.get("bob").unwrap().stamp);
     }
 
@@ -119,6 +124,15 @@ mod tests {
             assert!(!bcrypt::verify(password, &dummy(4)).unwrap());
         }
         assert_eq!(HashParts::from_str(&dummy(10)).unwrap().get_cost(), 10);
+    }
+
+    #[test]
+    fn a_padded_check_is_as_much_work_as_the_costliest() {
+        let work = |hash: Arc<str>| 1_u64 << HashParts::from_str(&hash).unwrap().get_cost();
+        for (cost, highest) in [(5, 10), (4, 5), (10, 10)] {
+            let all: u64 = padding(cost, highest).chain([dummy(cost)]).map(work).sum();
+            assert_eq!(all, 1 << highest);
+        }
     }
 
     proptest! {

@@ -98,19 +98,15 @@ impl Users {
 
     /// Checks a log-in. A wrong one is counted and may wait; a right one never does.
     pub async fn verify(&self, user: &str, password: &Secret, from: IpAddr) -> Result<Who, NotVerified> {
-        self.log_in(user, password, from).await.map(|known| Who::User(known.name))
+        match self.known(user, password).await {
+            Some(known) => Ok(Who::User(known.name)),
+            None => Err(self.failed(user, from).await),
+        }
     }
 
     /// Checks credentials that may be meant for somebody else: a wrong password is not counted as a failed log-in.
     pub async fn recognise(&self, user: &str, password: &Secret) -> Option<Who> {
         self.known(user, password).await.map(|known| Who::User(known.name))
-    }
-
-    pub(super) async fn log_in(&self, user: &str, password: &Secret, from: IpAddr) -> Result<Known, NotVerified> {
-        match self.known(user, password).await {
-            Some(known) => Ok(known),
-            None => Err(self.failures.wrong(from, user).await),
-        }
     }
 
     /// Counts a log-in that [`Users::known`] did not know.
@@ -121,11 +117,12 @@ impl Users {
     pub(super) async fn known(&self, user: &str, password: &Secret) -> Option<Known> {
         let table = self.watched.table();
         let entry = table.get(user);
-        let hash = match entry {
-            Some(entry) => entry.hash.clone(),
-            None => htpasswd::dummy(if table.cost() == 0 { self.cost } else { table.cost() }),
+        let highest = if table.highest_cost == 0 { self.cost } else { table.highest_cost };
+        let (hash, cost) = match entry {
+            Some(entry) => (entry.hash.clone(), entry.cost),
+            None => (htpasswd::dummy(highest), highest),
         };
-        let right = self.matches(user, password, hash).await;
+        let right = self.matches(user, password, Stored { hash, cost, highest }).await;
         entry.filter(|_| right).map(|entry| Known { name: entry.name.clone(), stamp: entry.stamp.clone() })
     }
 
@@ -134,8 +131,8 @@ impl Users {
         self.watched.table().get(user).map(|entry| entry.stamp.clone())
     }
 
-    async fn matches(&self, user: &str, password: &Secret, hash: Arc<str>) -> bool {
-        let key = self.remembered.key(user, &hash, password);
+    async fn matches(&self, user: &str, password: &Secret, stored: Stored) -> bool {
+        let key = self.remembered.key(user, &stored.hash, password);
         if let Some(verdict) = self.remembered.get(&key) {
             return verdict;
         }
@@ -146,13 +143,35 @@ impl Users {
         }
         let (remembered, password) = (self.remembered.clone(), password.clone());
         let hashed = tokio::task::spawn_blocking(move || {
-            let right = bcrypt::verify(password.reveal(), &hash).unwrap_or(false);
+            let right = stored.is_of(&password);
             remembered.put(key, right);
             // Given back here, not by who waits: a client that leaves ends no hashing.
             drop(place);
             right
         });
         hashed.await.unwrap_or(false)
+    }
+}
+
+/// What a password is checked against, and the highest cost among all users.
+struct Stored {
+    hash: Arc<str>,
+    cost: u32,
+    highest: u32,
+}
+
+impl Stored {
+    /// A wrong password takes the same time for every user, whether in the file or not: files have mixed costs, because
+    /// `htpasswd` has another default than we have. Of a long password 72 bytes count, as elsewhere.
+    fn is_of(&self, password: &Secret) -> bool {
+        let matches = |hash: &str| bcrypt::verify(password.reveal(), hash).unwrap_or(false);
+        let right = matches(&self.hash);
+        if !right {
+            for dummy in htpasswd::padding(self.cost, self.highest) {
+                std::hint::black_box(matches(&dummy));
+            }
+        }
+        right
     }
 }
 
