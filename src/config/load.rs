@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::environment;
 use super::faults::{Fault, Faults, Place};
+use super::grammar::parse_file;
 use super::reader::{Context, Reader};
 use super::sections;
 use super::settings::Settings;
-use super::tree::{Table, parse_file};
+use super::tree::Table;
 
 /// Where settings may come from, later ones over earlier ones: a file, the environment, the command line.
 #[derive(Clone, Debug)]

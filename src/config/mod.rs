@@ -3,6 +3,7 @@
 mod builtin;
 mod environment;
 mod faults;
+mod grammar;
 mod hosts;
 mod load;
 mod pattern;

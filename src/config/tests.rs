@@ -207,11 +207,30 @@ fn all_faults_of_all_sources_are_told_at_once() {
         [
             "config.toml:2: unknown key `server.lisen`; did you mean `listen`?",
             "config.toml:5: storage.reserve: \"x\" is no size; write it like \"256MiB\" or \"10GB\"",
-            "config.toml:6: unclosed table, expected `]`",
+            "config.toml:6: this is no TOML: unclosed table, expected `]`",
             "config.toml:9: metrics.enabled: expected true or false without quotes, not a number",
             "ENTREPOT_CACHE__OFFLINE: cache.offline: expected true or false, not \"maybe\"",
             "ENTREPOT_LOG__LEVL: unknown key `log.levl`; did you mean `level`?",
             "--listen: server.listen: \"here\" is no address to listen on; write IP and port, like \"0.0.0.0:5000\" or \"[::]:5000\"",
+        ]
+    );
+}
+
+#[test]
+fn reading_goes_on_after_what_is_no_toml() {
+    let text = "[log]\nformat : \"json\"\nlevel = info\n[storage]\ndata \"x\"\nreserve = 10MB\n[cache]\nofline = True\noffline = 1\noffline = 2\n[auth]\nadmin_password = \"hunter2\n[metrics]\nenable = true";
+    assert_eq!(
+        Desk::with_file(text).faults(),
+        [
+            "config.toml:2: a key is written with its value, as key = value",
+            "config.toml:3: the value is no number; text must stand in quotes, as key = \"value\"",
+            "config.toml:5: a key is written with its value, as key = value",
+            "config.toml:6: text must stand in quotes, as key = \"value\"",
+            "config.toml:8: the value is neither true nor false; text must stand in quotes, as key = \"value\"",
+            "config.toml:9: cache.offline: expected true or false without quotes, not a number",
+            "config.toml:10: this key or table is there twice; keep one",
+            "config.toml:12: the text is cut short or has a character it cannot have; it ends with \" on the same line",
+            "config.toml:14: unknown key `metrics.enable`; did you mean `enabled`?",
         ]
     );
 }

@@ -2,7 +2,6 @@
 //! Later sources lay their values over those of earlier ones.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
@@ -67,17 +66,6 @@ impl Node {
     }
 }
 
-/// Reads a file's text. What could be read is returned besides the faults of its grammar.
-pub(super) fn parse_file(path: &Path, text: &str) -> (Table, Vec<Fault>) {
-    let place = |at: usize| Place::File(path.to_owned(), Some(line(text, at)));
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let faults = errors.iter().map(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        Fault { place: place(at), message: error.message().to_owned() }
-    });
-    (from_table(&place, table.into_inner()), faults.collect())
-}
-
 /// A TOML document from outside a file.
 pub(super) fn document(place: &dyn Fn(usize) -> Place, text: &str) -> Result<Table, toml::de::Error> {
     Ok(from_table(place, DeTable::parse(text)?.into_inner()))
@@ -113,11 +101,7 @@ pub(super) fn overlay(table: &mut Table, path: &[String], node: Node) -> Result<
     Ok(())
 }
 
-fn line(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
-}
-
-fn from_table(place: &dyn Fn(usize) -> Place, table: DeTable<'_>) -> Table {
+pub(super) fn from_table(place: &dyn Fn(usize) -> Place, table: DeTable<'_>) -> Table {
     let entries = table.into_iter().map(|(key, value)| {
         let place_of_key = place(key.span().start);
         (key.into_inner().into_owned(), Node { place: place_of_key, value: from_value(place, value.into_inner()) })
