@@ -11,6 +11,9 @@ use super::tree::{Table, from_table};
 /// What the parser says where a line has no `=`. It stops there and tells nothing of the rest.
 const STOPPED: &str = "key with no value";
 
+/// After so many lines without a `=` it is some other file.
+const ENOUGH: usize = 20;
+
 /// What could be read is returned besides the faults of its grammar.
 pub(super) fn parse_file(path: &Path, text: &str) -> (Table, Vec<Fault>) {
     let place = |at: usize| Place::File(path.to_owned(), Some(line(text, at)));
@@ -20,8 +23,8 @@ pub(super) fn parse_file(path: &Path, text: &str) -> (Table, Vec<Fault>) {
         let (table, errors) = DeTable::parse_recoverable(&rest);
         let start = |error: &toml::de::Error| error.span().map_or(0, |span| span.start);
         let stop = errors.iter().find(|error| error.message().starts_with(STOPPED)).map(start);
-        let without_that_line = stop.and_then(|at| blank_line(&rest, at));
-        let told = errors.iter().filter(|error| stop.is_none() || error.message().starts_with(STOPPED));
+        let without_that_line = stop.filter(|_| faults.len() < ENOUGH).and_then(|at| blank_line(&rest, at));
+        let told = errors.iter().filter(|error| without_that_line.is_none() || error.message().starts_with(STOPPED));
         faults.extend(told.map(|error| Fault { place: place(start(error)), message: in_words(error.message()) }));
         match without_that_line {
             Some(shorter) => rest = shorter,

@@ -9,7 +9,8 @@ use url::Url;
 pub(super) fn registry(text: &str) -> Result<String, String> {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     let told_apart = host.contains('.') || port.is_some() || host == "localhost";
-    match told_apart && is_host(host) && port.is_none_or(is_port) {
+    let dialled = Url::parse(&format!("https://{text}")).is_ok();
+    match told_apart && is_host(host) && port.is_none_or(is_port) && dialled {
         true => Ok(text.to_owned()),
         false => Err(format!("{text:?} is no registry's name; write a host as in docker pull, like \"ghcr.io\" or \"registry.lan:5000\"")),
     }
@@ -43,7 +44,7 @@ pub(super) fn endpoint(text: &str) -> Result<Url, String> {
         return Err("credentials do not belong in the address; write { url = \"…\", username = \"…\", password = \"…\" }".into());
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("{text:?} has more than a host and a path; leave out everything from ? or # on"));
+        return Err("it has more than a host and a path; leave out everything from ? or # on".into());
     }
     Ok(url)
 }
@@ -89,5 +90,60 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
         false => Err(format!(
             "{text:?} is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,entrepot::upstream=debug\""
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Upstream;
+
+    #[test]
+    fn a_registry_is_named_as_a_host_that_can_be_dialled() {
+        for good in ["docker.io", "localhost", "localhost:5000", "lan:5000", "registry.lan:5000", "192.0.2.1", "a-b.c"] {
+            let name = registry(good).unwrap();
+            assert_eq!(Upstream::builtin(&name).registry, good);
+        }
+        let bad = [
+            "",
+            "hosted",
+            "lan",
+            "Docker.io",
+            "a.b/c",
+            "https://a.b",
+            "a..b",
+            "-a.b",
+            "a.b:",
+            "a.b:0",
+            "a.b:99999",
+            "1.2.3.4.5",
+            "999.1.1.1",
+        ];
+        for bad in bad {
+            assert!(registry(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_refused_without_telling_the_password_in_them() {
+        for bad in
+            ["https://a.b?token=hunter2", "https://me:hunter2@a.b", "https://me:hunter2@a.b/?x", "me:hunter2@a.b", "ftp://me:hunter2@a.b"]
+        {
+            for message in [endpoint(bad).unwrap_err(), external_url(bad).unwrap_err()] {
+                assert!(!message.contains("hunter2"), "{message}");
+            }
+        }
+        assert_eq!(endpoint("http://mirror.lan:5000/hub").unwrap().as_str(), "http://mirror.lan:5000/hub");
+        assert_eq!(external_url("https://a.b:8443/").unwrap(), "https://a.b:8443");
+    }
+
+    #[test]
+    fn a_level_is_a_word_or_words_by_part() {
+        for good in ["info", "off", "warn,entrepot::upstream=debug", "info, hyper=trace"] {
+            assert!(log_level(good).is_ok(), "{good}");
+        }
+        for bad in ["", "INFORM", "info,", "a=b", "=info", "info;x=debug"] {
+            assert!(log_level(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -9,6 +9,11 @@ use super::faults::{Fault, nearest};
 use super::pattern::Patterns;
 use super::tree::{Node, Value, inline};
 
+/// So that a moment can always be reckoned from now.
+const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 3600);
+/// More of anything at once is a slip of the finger.
+const MOST: usize = 1_000_000;
+
 /// A value, or everything that is wrong with it.
 pub(super) type Read<T> = Result<T, Vec<Fault>>;
 
@@ -43,14 +48,14 @@ pub(super) fn boolean(node: Node) -> Read<bool> {
     }
 }
 
-/// A whole number of at least one.
+/// A whole number from one to a million.
 pub(super) fn count(node: Node) -> Read<usize> {
     let number = match &node.value {
         Value::Integer(number) => usize::try_from(*number).ok(),
         Value::Raw(text) => text.parse().ok(),
         _ => return Err(vec![node.fault(format!("expected a number, not {}", node.kind()))]),
     };
-    number.filter(|number| *number > 0).ok_or_else(|| vec![node.fault("expected a whole number of at least 1")])
+    number.filter(|number| (1..=MOST).contains(number)).ok_or_else(|| vec![node.fault(format!("expected a whole number from 1 to {MOST}"))])
 }
 
 pub(super) fn duration(node: Node) -> Read<Duration> {
@@ -61,7 +66,11 @@ pub(super) fn duration(node: Node) -> Read<Duration> {
 }
 
 pub(super) fn duration_text(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|_| format!("{text:?} is no duration; write it like \"30s\", \"10m\" or \"3d\""))
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LONGEST => Ok(duration),
+        Ok(_) => Err(format!("{text:?} is more than a century")),
+        Err(_) => Err(format!("{text:?} is no duration; write it like \"30s\", \"10m\" or \"3d\"")),
+    }
 }
 
 /// A duration of more than nothing.
@@ -117,8 +126,7 @@ pub(super) fn items(node: Node) -> Read<Vec<Node>> {
             Some(Value::List(items)) => items,
             _ => text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Node::raw(node.place.clone(), item)).collect(),
         }),
-        Value::Text(ref text) => Err(vec![node.fault(format!("expected a list; write [{text:?}]"))]),
-        _ => Err(vec![node.fault(format!("expected a list in [brackets], not {}", node.kind()))]),
+        _ => Err(vec![node.fault(format!("expected a list, like [\"…\", \"…\"], not {}", node.kind()))]),
     }
 }
 
