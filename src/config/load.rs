@@ -57,7 +57,9 @@ impl Sources {
     fn file(&self) -> Option<PathBuf> {
         let variable = self.environment.get("ENTREPOT_CONFIG").filter(|path| !path.is_empty());
         let named = self.config.clone().or_else(|| variable.map(PathBuf::from));
-        named.or_else(|| self.files.iter().find(|path| path.exists()).cloned())
+        // One in a folder that may not be entered is taken, so that reading it tells why it cannot be.
+        let there = || self.files.iter().find(|path| path.try_exists().unwrap_or(true)).cloned();
+        named.or_else(there)
     }
 }
 

@@ -6,21 +6,13 @@ use super::faults::Place;
 use super::hosts;
 use super::reader::Reader;
 use super::settings::*;
-use super::tree::{Node, Table, Value};
+use super::tree::{Node, Value};
 use super::values::*;
 
 /// Puts each configured upstream in the place of its namesake, or after the others.
 pub(super) fn read(root: &mut Reader<'_>, into: &mut Vec<Upstream>) {
     let mut seen: Vec<(String, Place)> = Vec::new();
-    let tables = root.tables("upstream");
-    if tables.is_empty() {
-        // So that the keys are known to the test of the annotated default also where there is no upstream.
-        upstream(
-            &mut root.inner("upstream", Node { place: root.place.clone(), value: Value::Table(Table::new()) }).expect("a table"),
-            None,
-        );
-    }
-    for mut table in tables {
+    for mut table in root.tables("upstream") {
         let mut registry = String::new();
         let place = table.read("registry", &mut registry, text_as(hosts::registry));
         let Some(place) = place else {

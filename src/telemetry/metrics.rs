@@ -13,8 +13,8 @@ const HITS: &str = "entrepot_hits_total";
 const MISSES: &str = "entrepot_misses_total";
 const FLIGHTS: &str = "entrepot_flights";
 const UPSTREAM_REQUESTS: &str = "entrepot_upstream_requests_total";
-const BYTES_IN: &str = "entrepot_in_bytes_total";
-const BYTES_OUT: &str = "entrepot_out_bytes_total";
+const BYTES_IN: &str = "entrepot_received_bytes_total";
+const BYTES_OUT: &str = "entrepot_sent_bytes_total";
 const STORE_BLOBS: &str = "entrepot_store_blobs";
 const STORE_BYTES: &str = "entrepot_store_bytes";
 const INDEX_ABANDONED: &str = "entrepot_index_abandoned_total";
@@ -226,8 +226,8 @@ mod tests {
         let steps = [
             ("entrepot_hits_total{kind=\"manifest\"}", 1),
             ("entrepot_misses_total{kind=\"blob\"}", 1),
-            ("entrepot_in_bytes_total", 10),
-            ("entrepot_out_bytes_total", 1 << 40),
+            ("entrepot_received_bytes_total", 10),
+            ("entrepot_sent_bytes_total", 1 << 40),
             ("entrepot_index_abandoned_total", 1),
         ];
         for (name, step) in steps {
