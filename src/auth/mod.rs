@@ -1,1 +1,28 @@
-//! Placeholder of the room `auth`.
+//! Who may do what: users and their passwords, tokens, challenges, and the one function that judges.
+//!
+//! No word of HTTP beyond the two header values that are texts here. No password, token or hash is ever logged or printed.
+
+mod admin;
+mod challenge;
+mod claims;
+mod credentials;
+mod failures;
+mod file;
+mod grant;
+mod htpasswd;
+mod judge;
+mod remembered;
+mod tokens;
+mod users;
+mod watched;
+
+pub use admin::MadeUp;
+pub use challenge::{Fault, SERVICE, challenge};
+pub use claims::Claims;
+pub use credentials::Credentials;
+pub use failures::NotVerified;
+pub use file::FileError;
+pub use grant::{Granted, Refused, TokenRequest, grant};
+pub use judge::{ADMIN, Action, Rules, Verdict, Who, judge, judge_listing};
+pub use tokens::{InvalidToken, LIFETIME, MAX_TOKEN, Tokens};
+pub use users::{OpenError, Pace, Users};

@@ -1,1 +1,4 @@
-//! Placeholder of the room `cli`.
+//! The command line.
+
+pub mod arguments;
+pub mod config;

@@ -1,7 +1,27 @@
 //! Plain settings: where they come from, what they may be, and what they are when nobody says.
 
+mod builtin;
+mod environment;
+mod faults;
+mod grammar;
+mod hosts;
+mod load;
 mod pattern;
+mod reader;
+mod sections;
 mod settings;
+mod show;
+mod tree;
+mod upstreams;
+mod values;
 
+#[cfg(test)]
+mod tests;
+
+pub use faults::{Fault, Faults, Place};
+pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;
 pub use settings::*;
+
+/// The annotated default: every key with its default, explained for a person.
+pub const ANNOTATED: &str = include_str!("../../config.toml");

@@ -1,9 +1,11 @@
 //! Patterns over repository names and tags: `*` stays within one path component, `**` crosses them.
 
+use std::fmt;
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// A list of patterns; a text matches when any of them does.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Patterns {
     texts: Vec<String>,
     set: GlobSet,
@@ -28,6 +30,12 @@ impl Patterns {
 
     pub fn texts(&self) -> &[String] {
         &self.texts
+    }
+}
+
+impl fmt::Debug for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.texts.fmt(f)
     }
 }
 

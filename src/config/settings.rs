@@ -99,7 +99,10 @@ pub struct Upstream {
     /// `None`: forever.
     pub stale_if_error: Option<Duration>,
     pub negative_ttl: Duration,
+    /// Blob bodies at once.
     pub connections: usize,
+    /// Ranged connections for one large blob.
+    pub segments: usize,
     pub prefetch_layers: bool,
     /// PEM file with certificates to trust besides the system's.
     pub ca_file: Option<PathBuf>,
@@ -189,4 +192,15 @@ pub enum Requests {
     All,
     Errors,
     Off,
+}
+
+impl Requests {
+    /// The lowest HTTP status whose requests are logged; `None` where none is.
+    pub fn lowest_status(self) -> Option<u16> {
+        match self {
+            Requests::All => Some(0),
+            Requests::Errors => Some(400),
+            Requests::Off => None,
+        }
+    }
 }

@@ -6,8 +6,10 @@ mod digest;
 mod manifest;
 mod name;
 mod reference;
+mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use manifest::{Child, InvalidManifest, MANIFEST_TYPES, MAX_MANIFEST, Manifest, Role};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
 pub use reference::{InvalidReference, Reference, Tag};
+pub use scope::{Actions, Resource, Scope};

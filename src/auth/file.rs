@@ -1,0 +1,87 @@
+//! Small files that must not be lost: a reader finds the old content or the new, never a part, also after a power cut.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Why a small file cannot be used; each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is empty: {remedy}", path.display())]
+    Empty { path: PathBuf, remedy: &'static str },
+    #[error("{} cannot be read: {remedy}", path.display())]
+    Broken { path: PathBuf, remedy: &'static str },
+}
+
+impl FileError {
+    pub(super) fn io(path: &Path, source: io::Error) -> FileError {
+        FileError::Io { path: path.to_owned(), source }
+    }
+}
+
+/// Replaces the file at `path`, readable by its owner alone; on return the content is on the disk.
+pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    replace(path, content).map_err(|source| FileError::io(path, source))
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    // One left by a crash may have another mode.
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    File::open(folder)?.sync_all()
+}
+
+/// The content of the file at `path`, or `None` where there is none.
+///
+/// # Errors
+/// An empty file is one, with `remedy` as the way out: it is what a crash of another program leaves.
+pub(super) fn read(path: &Path, remedy: &'static str) -> Result<Option<Vec<u8>>, FileError> {
+    match fs::read(path) {
+        Ok(content) if content.trim_ascii().is_empty() => Err(FileError::Empty { path: path.to_owned(), remedy }),
+        Ok(content) => Ok(Some(content)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FileError::io(path, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_is_its_owners_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        fs::write(folder.path().join("key.new"), "left by a crash").unwrap();
+        for content in [&b"a longer one"[..], b"short"] {
+            write(&path, content).unwrap();
+            assert_eq!(read(&path, "").unwrap().as_deref(), Some(content));
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn an_empty_file_is_an_error_that_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        assert!(read(&path, "delete it").unwrap().is_none());
+        fs::write(&path, "\n").unwrap();
+        let message = read(&path, "delete it").unwrap_err().to_string();
+        assert!(message.ends_with("key is empty: delete it"), "{message}");
+    }
+}

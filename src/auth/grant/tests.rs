@@ -1,0 +1,152 @@
+use std::fs;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::auth::claims::Claims;
+use crate::auth::users::Pace;
+use crate::config::{Anonymous, Auth, Secret};
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const CLOSED: Anonymous = Anonymous { pull: false, push: false, delete: false };
+const PULL: Anonymous = Anonymous { pull: true, ..CLOSED };
+const LAB: Anonymous = Anonymous { push: true, ..PULL };
+
+struct House {
+    _folder: tempfile::TempDir,
+    users: Arc<Users>,
+    tokens: Tokens,
+}
+
+/// A house with the user `alice`, whose password is `right`; the first wait is an hour.
+fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("alice:{}\n", bcrypt::hash("right", 4).unwrap());
+    fs::write(folder.path().join("users.htpasswd"), file).unwrap();
+    let auth = Auth { anonymous: CLOSED, htpasswd: None, admin_password: None };
+    let pace = Pace { cost: 4, wait: Duration::from_secs(3600), ..Pace::default() };
+    let users = Arc::new(Users::open(folder.path(), &auth, pace).unwrap().0);
+    let tokens = Tokens::open(folder.path(), users.clone()).unwrap();
+    House { _folder: folder, users, tokens }
+}
+
+fn basic(user: &str, password: &str) -> Credentials {
+    Credentials::Basic { user: user.to_owned(), password: Secret::new(password) }
+}
+
+async fn ask(house: &House, anonymous: Anonymous, credentials: Credentials, scopes: &str) -> Result<Arc<Claims>, Refused> {
+    let request = TokenRequest { credentials, scopes: Scope::parse_all(scopes), from: HERE };
+    let granted = grant(&house.users, &Rules { anonymous }, &house.tokens, request).await?;
+    assert_eq!(granted.expires_in, LIFETIME);
+    Ok(house.tokens.verify(&granted.token).unwrap())
+}
+
+fn printed(claims: &Claims) -> String {
+    claims.granted.iter().map(Scope::to_string).collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn without_credentials_the_token_is_anonymous_and_holds_what_is_open() {
+    let house = house();
+    let all = "repository:a:pull,push,delete registry:catalog:*";
+    for (anonymous, expected) in
+        [(CLOSED, ""), (PULL, "repository:a:pull registry:catalog:*"), (LAB, "repository:a:pull,push registry:catalog:*")]
+    {
+        let claims = ask(&house, anonymous, Credentials::None, all).await.unwrap();
+        assert_eq!((printed(&claims).as_str(), &claims.who), (expected, &Who::Anonymous));
+        assert!(claims.asked_push("a"));
+    }
+}
+
+#[tokio::test]
+async fn a_right_password_gives_what_the_user_has() {
+    let house = house();
+    for (scopes, expected) in [
+        ("repository:a:pull,push", "repository:a:pull,push"),
+        ("repository:a:push repository:b:pull", "repository:a:push repository:b:pull"),
+        ("repository:a:*", "repository:a:pull,push,delete"),
+        ("repository:quay.io/org/a:pull", "repository:quay.io/org/a:pull"),
+        ("repository:NoName:pull repository:a//b:pull", ""),
+        ("registry:catalog:*", "registry:catalog:*"),
+        ("", ""),
+    ] {
+        let claims = ask(&house, CLOSED, basic("alice", "right"), scopes).await.unwrap();
+        assert_eq!((printed(&claims).as_str(), &claims.who), (expected, &Who::User("alice".into())));
+    }
+}
+
+#[tokio::test]
+async fn foreign_credentials_do_no_harm_where_only_open_pulls_are_asked() {
+    let house = house();
+    for credentials in [basic("hub", "x"), basic("alice", "wrong"), Credentials::Unknown, Credentials::Bearer(Secret::new("x"))] {
+        for _ in 0..12 {
+            let claims = ask(&house, PULL, credentials.clone(), "repository:a:pull repository:library/b:pull").await.unwrap();
+            assert_eq!((claims.granted.len(), &claims.who), (2, &Who::Anonymous));
+        }
+    }
+    let claims = ask(&house, PULL, basic("alice", "right"), "repository:a:pull").await.unwrap();
+    assert_eq!(claims.who, Who::User("alice".into()));
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_refused_where_anything_else_is_asked() {
+    let house = house();
+    for credentials in [basic("hub", "x"), basic("alice", "wrong"), Credentials::Unknown, Credentials::Bearer(Secret::new("x"))] {
+        for (anonymous, scopes) in [
+            (PULL, ""),
+            (LAB, ""),
+            (PULL, "plugin:x:y"),
+            (PULL, "repository:a:pull,push"),
+            (LAB, "repository:a:pull,push"),
+            (PULL, "repository:a:*"),
+            (PULL, "registry:catalog:*"),
+            (CLOSED, "repository:a:pull"),
+        ] {
+            let refused = ask(&house, anonymous, credentials.clone(), scopes).await;
+            assert_eq!(refused.unwrap_err(), Refused::LogIn, "{credentials:?} {scopes}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_eleventh_wrong_log_in_waits_and_a_right_one_does_not() {
+    let house = house();
+    for _ in 0..10 {
+        assert_eq!(ask(&house, PULL, basic("alice", "wrong"), "").await.unwrap_err(), Refused::LogIn);
+    }
+    let soon = Duration::from_millis(50);
+    assert!(tokio::time::timeout(soon, ask(&house, PULL, basic("alice", "wrong"), "")).await.is_err());
+    assert!(ask(&house, PULL, basic("alice", "right"), "").await.is_ok());
+}
+
+#[tokio::test]
+async fn too_many_scopes_are_refused() {
+    let house = house();
+    let scopes: Vec<String> = (0..400).map(|n| format!("repository:team/app-{n}:pull")).collect();
+    assert_eq!(ask(&house, PULL, Credentials::None, &scopes.join(" ")).await.unwrap_err(), Refused::TooLong);
+}
+
+fn actions() -> impl Strategy<Value = Actions> {
+    any::<[bool; 4]>().prop_map(|[pull, push, delete, all]| Actions { pull, push, delete, all })
+}
+
+proptest! {
+    #[test]
+    fn a_grant_is_never_wider_than_what_was_asked_and_may_be_done(asked in actions(), pull: bool, push: bool, delete: bool, user: bool) {
+        let rules = Rules { anonymous: Anonymous { pull, push, delete } };
+        let who = if user { Who::User("alice".into()) } else { Who::Anonymous };
+        let repository = named("team/app").unwrap();
+        let granted = narrowed(&rules, &who, &Scope::repository("team/app", asked)).map_or(Actions::NONE, |scope| scope.actions);
+        for (held, wanted, action) in [
+            (granted.pull, asked.pull, Action::Pull),
+            (granted.push, asked.push, Action::Push),
+            (granted.delete, asked.delete, Action::Delete),
+        ] {
+            let may = judge(&rules, &who, action, &repository) == Verdict::Allowed;
+            prop_assert_eq!(held, (wanted || asked.all) && may);
+        }
+        prop_assert!(!granted.all);
+    }
+}
