@@ -4,8 +4,14 @@
 
 mod digest;
 mod name;
+mod path_name;
+mod range;
 mod reference;
+mod route;
 
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
+pub use path_name::PathName;
+pub use range::{ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_range, parse_upload_range, upload_range};
 pub use reference::{InvalidReference, Reference, Tag};
+pub use route::{InvalidRoute, Route, UploadId};
