@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -55,7 +55,8 @@ pub(super) async fn serve<S, B>(
     let first = first::protocol(&mut stream, &mut read, limits.idle, limits.headers);
     let Some(Some(protocol)) = leave.run_until_cancelled(first).await else { return };
     if protocol == Protocol::Tls {
-        return first::farewell(stream, first::NO_TLS).await;
+        // Boxed, because its buffer would be part of every connection.
+        return Box::pin(first::farewell(stream, first::NO_TLS)).await;
     }
     let pulse = Pulse::new(&limits, place, protocol == Protocol::Http2, Instant::now());
     let io = TokioIo::new(Stream::new(stream, read, pulse.clone()));
@@ -70,13 +71,13 @@ pub(super) async fn serve<S, B>(
         Protocol::Http2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.max_header_list_size(BUFFER as u32).max_send_buf_size(BUFFER).max_concurrent_streams(STREAMS);
-            drive(builder.serve_connection(io, service), &pulse, &leave).await
+            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
         }
         _ => {
             // The clock watches the headers too: hyper's own timer knows no difference between them and idle time.
             let mut builder = http1::Builder::new();
             builder.max_buf_size(BUFFER).max_header_size(BUFFER).header_read_timeout(None);
-            drive(builder.serve_connection(io, service), &pulse, &leave).await
+            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
         }
     };
     if let Some(reason) = end {
@@ -85,11 +86,10 @@ pub(super) async fn serve<S, B>(
 }
 
 /// Runs a connection under its clock; why it was closed, if by us.
-async fn drive<C>(connection: C, pulse: &Pulse, leave: &CancellationToken) -> Option<&'static str>
+async fn drive<C>(mut connection: Pin<Box<C>>, pulse: &Pulse, leave: &CancellationToken) -> Option<&'static str>
 where
     C: GracefulConnection,
 {
-    let mut connection = Box::pin(connection);
     let mut timer = Box::pin(sleep_until(Instant::now()));
     let mut leave = pin!(leave.cancelled());
     let mut leaving = false;
