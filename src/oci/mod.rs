@@ -5,11 +5,17 @@
 mod digest;
 mod manifest;
 mod name;
+mod path_name;
+mod range;
 mod reference;
+mod route;
 mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use manifest::{Child, InvalidManifest, MANIFEST_TYPES, MAX_MANIFEST, Manifest, Role};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
+pub use path_name::{PathName};
+pub use range::{ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_range, parse_upload_range, upload_range};
 pub use reference::{InvalidReference, Reference, Tag};
+pub use route::{InvalidRoute, Route, UploadId};
 pub use scope::{Actions, Resource, Scope};

@@ -1,1 +1,3 @@
-//! Placeholder of the room `server`.
+//! The registry over HTTP.
+
+pub mod listen;

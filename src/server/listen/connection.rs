@@ -1,0 +1,122 @@
+//! One connection from its first byte to its end.
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use bytes::Bytes;
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tower::{Service, ServiceExt};
+use tracing::debug;
+
+use super::body::{RequestBody, ResponseBody};
+use super::first::{self, Protocol};
+use super::places::Place;
+use super::pulse::{Pulse, Verdict};
+use super::stream::Stream;
+use crate::config::Limits;
+
+/// Read and write buffers of a connection, and the largest header list, in bytes.
+const BUFFER: usize = 64 << 10;
+/// Requests at once on one HTTP/2 connection.
+const STREAMS: u32 = 100;
+
+/// Who sent a request: in the extensions of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub SocketAddr);
+
+/// Serves a connection until it ends, breaks a deadline, or is at rest after `leave`.
+pub(super) async fn serve<S, B>(
+    mut stream: TcpStream,
+    client: SocketAddr,
+    place: Place,
+    service: S,
+    limits: Limits,
+    leave: CancellationToken,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut read = Vec::new();
+    let first = first::protocol(&mut stream, &mut read, limits.idle, limits.headers);
+    let Some(Some(protocol)) = leave.run_until_cancelled(first).await else { return };
+    if protocol == Protocol::Tls {
+        // Boxed, because its buffer would be part of every connection.
+        return Box::pin(first::farewell(stream, first::NO_TLS)).await;
+    }
+    let pulse = Pulse::new(&limits, place, protocol == Protocol::Http2, Instant::now());
+    let io = TokioIo::new(Stream::new(stream, read, pulse.clone()));
+    let answering = pulse.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let running = answering.begin();
+        request.extensions_mut().insert(ClientAddress(client));
+        let answer = service.clone().oneshot(request.map(|body| RequestBody::new(body, limits.slow)));
+        async move { answer.await.map(|response| response.map(|body| ResponseBody::new(body, running))) }
+    });
+    let end = match protocol {
+        Protocol::Http2 => {
+            let mut builder = http2::Builder::new(TokioExecutor::new());
+            builder.max_header_list_size(BUFFER as u32).max_send_buf_size(BUFFER).max_concurrent_streams(STREAMS);
+            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
+        }
+        _ => {
+            // The clock watches the headers too: hyper's own timer knows no difference between them and idle time.
+            let mut builder = http1::Builder::new();
+            builder.max_buf_size(BUFFER).max_header_size(BUFFER).header_read_timeout(None);
+            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
+        }
+    };
+    if let Some(reason) = end {
+        debug!(%client, reason, "connection closed");
+    }
+}
+
+/// Runs a connection under its clock; why it was closed, if by us.
+async fn drive<C>(mut connection: Pin<Box<C>>, pulse: &Pulse, leave: &CancellationToken) -> Option<&'static str>
+where
+    C: GracefulConnection,
+{
+    let mut timer = Box::pin(sleep_until(Instant::now()));
+    let mut leave = pin!(leave.cancelled());
+    let mut leaving = false;
+    poll_fn(|cx| {
+        if !leaving && leave.as_mut().poll(cx).is_ready() {
+            leaving = true;
+            pulse.leave();
+            connection.as_mut().graceful_shutdown();
+        }
+        // How a client breaks a connection is nobody's concern: the service sees it where it matters.
+        if connection.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        loop {
+            match pulse.verdict(Instant::now()) {
+                Verdict::Fine => return Poll::Pending,
+                Verdict::Cut(reason) => return Poll::Ready(Some(reason)),
+                Verdict::Until(at) => {
+                    if timer.deadline() != at {
+                        timer.as_mut().reset(at);
+                    }
+                    if timer.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    })
+    .await
+}
