@@ -1,10 +1,25 @@
 //! Other registries: endpoints, credentials, tokens, redirects, and what their answers mean.
 
+mod addresses;
+mod blobs;
+mod body;
+mod challenge;
+mod client;
+mod endpoints;
+mod manifests;
+mod realm;
+mod request;
+mod tokens;
+mod verdict;
+mod wire;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use crate::oci::Digest;
+
+pub use client::Upstream;
 
 /// Every deadline towards upstreams, in one value so that tests can use a tenth of each.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +40,47 @@ pub struct Deadlines {
     pub stale_wait: Duration,
 }
 
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        let seconds = Duration::from_secs;
+        Deadlines {
+            budget: seconds(10),
+            connect: seconds(3),
+            hop: seconds(5),
+            stall: seconds(30),
+            window: seconds(30),
+            rate: 1024,
+            stale_wait: seconds(1),
+        }
+    }
+}
+
+impl Deadlines {
+    /// Every time divided by `divisor`; the rate stays.
+    pub fn scaled(self, divisor: u32) -> Deadlines {
+        Deadlines {
+            budget: self.budget / divisor,
+            connect: self.connect / divisor,
+            hop: self.hop / divisor,
+            stall: self.stall / divisor,
+            window: self.window / divisor,
+            rate: self.rate,
+            stale_wait: self.stale_wait / divisor,
+        }
+    }
+}
+
 /// When the answer's headers must be there.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     pub until: Instant,
+}
+
+impl Budget {
+    /// A budget that ends so long from now.
+    pub fn lasting(time: Duration) -> Budget {
+        Budget { until: Instant::now() + time }
+    }
 }
 
 /// A manifest as the upstream sent it, verified where it was asked for by digest.

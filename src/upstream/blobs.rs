@@ -1,0 +1,147 @@
+//! Blobs: whether one is there, and its bytes from any offset. What an answer says about ranges and lengths is
+//! checked before a byte is handed out.
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use http::{Method, StatusCode};
+
+use super::body::body;
+use super::client::{Kind, Upstream};
+use super::endpoints::Endpoint;
+use super::request::Ask;
+use super::verdict::{Trouble, media_type};
+use super::{BlobAnswer, Budget, Cause, Refusal};
+use crate::oci::{Digest, RepositoryName};
+
+impl Upstream {
+    /// Whether the blob is there: its size, or `None` where the upstream does not tell it.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says.
+    pub async fn head_blob(&self, name: &RepositoryName, digest: &Digest, budget: Budget) -> Result<Option<u64>, Refusal> {
+        self.ask(Kind::BlobHead, budget, |endpoint| self.head_blob_from(endpoint, name, digest)).await
+    }
+
+    /// The blob's bytes from the offset `from`, unverified. The budget ends with the headers; the body has none.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says.
+    pub async fn blob(&self, name: &RepositoryName, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
+        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from)).await
+    }
+
+    async fn head_blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>, Trouble> {
+        let ask = question(Kind::BlobHead, Method::HEAD, name, digest);
+        let reply = self.request(endpoint, &ask).await?;
+        refuse_page(reply.response.headers())?;
+        Ok(length(reply.response.headers()))
+    }
+
+    async fn blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest, from: u64) -> Result<BlobAnswer, Trouble> {
+        let mut ask = question(Kind::Blob, Method::GET, name, digest);
+        if from > 0 {
+            let range = HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a header value");
+            ask.headers.insert(RANGE, range);
+        }
+        let reply = self.request(endpoint, &ask).await?;
+        refuse_page(reply.response.headers())?;
+        let extent = extent(reply.response.status(), reply.response.headers(), from)?;
+        if extent.total == Some(0) && !digest.matches(b"") {
+            return Err(malformed("it is empty").into());
+        }
+        let body = body(reply.response, extent.length, self.deadlines, endpoint.health.clone());
+        Ok(BlobAnswer { start: extent.start, total: extent.total, body })
+    }
+}
+
+fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest) -> Ask<'a> {
+    Ask { kind, method, name, what: format!("blobs/{digest}"), headers: HeaderMap::new(), anonymous: false }
+}
+
+fn malformed(text: &str) -> Cause {
+    Cause::Malformed { what: "blob", text: text.to_owned() }
+}
+
+/// A log-in page of a network in between, answered with 200.
+fn refuse_page(headers: &HeaderMap) -> Result<(), Cause> {
+    match media_type(headers).as_deref() {
+        Some("text/html" | "application/xhtml+xml") => Err(malformed("it is a page")),
+        _ => Ok(()),
+    }
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Which bytes an answer carries.
+#[derive(Debug, PartialEq, Eq)]
+struct Extent {
+    start: u64,
+    /// Of this body.
+    length: Option<u64>,
+    /// Of the whole blob.
+    total: Option<u64>,
+}
+
+/// Reads status, `Content-Range` and `Content-Length`, and refuses what does not fit `from` or one another.
+fn extent(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Extent, Cause> {
+    let length = length(headers);
+    if status == StatusCode::OK {
+        return Ok(Extent { start: 0, length, total: length });
+    }
+    let text = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wrong = || malformed(&format!("asked from byte {from} it answered with Content-Range {text:?}"));
+    let (start, end, total) = content_range(text).ok_or_else(wrong)?;
+    let promised = end - start + 1;
+    let fits = from > 0 && start == from && length.is_none_or(|length| length == promised) && total.is_none_or(|total| end < total);
+    if fits { Ok(Extent { start, length: Some(promised), total }) } else { Err(wrong()) }
+}
+
+/// `bytes FIRST-LAST/TOTAL`, the total maybe `*`.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (start, end) = range.split_once('-')?;
+    let (start, end) = (start.parse().ok()?, end.parse().ok()?);
+    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
+    (start <= end && end < u64::MAX).then_some((start, end, total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(status: u16, range: &str, length: Option<&str>, from: u64) -> Option<(u64, Option<u64>, Option<u64>)> {
+        let mut headers = HeaderMap::new();
+        if !range.is_empty() {
+            headers.insert(CONTENT_RANGE, range.parse().unwrap());
+        }
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, length.parse().unwrap());
+        }
+        let extent = extent(StatusCode::from_u16(status).unwrap(), &headers, from).ok()?;
+        Some((extent.start, extent.length, extent.total))
+    }
+
+    #[test]
+    fn a_range_that_is_not_the_asked_one_is_refused() {
+        assert_eq!(read(200, "", Some("10"), 0), Some((0, Some(10), Some(10))));
+        assert_eq!(read(200, "", Some("10"), 4), Some((0, Some(10), Some(10))));
+        assert_eq!(read(200, "", None, 4), Some((0, None, None)));
+        assert_eq!(read(206, "bytes 4-9/10", Some("6"), 4), Some((4, Some(6), Some(10))));
+        assert_eq!(read(206, "bytes 4-9/*", None, 4), Some((4, Some(6), None)));
+        assert_eq!(read(206, "bytes 4-7/10", Some("4"), 4), Some((4, Some(4), Some(10))));
+        for (range, length, from) in [
+            ("", Some("6"), 4),
+            ("bytes 0-9/10", Some("10"), 4),
+            ("bytes 5-9/10", Some("5"), 4),
+            ("bytes 4-9/10", Some("7"), 4),
+            ("bytes 4-9/9", Some("6"), 4),
+            ("bytes 9-4/10", None, 9),
+            ("bytes 4-18446744073709551615/*", None, 4),
+            ("bytes 0-9/10", Some("10"), 0),
+            ("4-9/10", Some("6"), 4),
+        ] {
+            assert_eq!(read(206, range, length, from), None, "{range}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! One HTTP exchange with its redirects. Credentials never leave the scheme, host and port they were meant for, no
+//! hop goes to a forbidden address, and none from https to http unless the upstream is `insecure`.
+
+use std::error::Error as _;
+use std::sync::OnceLock;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
+use http::{Method, StatusCode};
+use reqwest::{Certificate, Client, Proxy, Response, redirect};
+use url::Url;
+
+use super::{Cause, Deadlines, addresses};
+use crate::config;
+
+const REDIRECTS: usize = 5;
+/// Bodies of refusals and redirects are read to this length, so that the connection can be used again.
+const SHORT_BODY: usize = 16 << 10;
+
+/// Which connections: blobs go over HTTP/1.1, one connection each; everything else over HTTP/2 where offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    Api,
+    Blobs,
+}
+
+pub(super) struct Wire {
+    connect: std::time::Duration,
+    insecure: bool,
+    certificates: Vec<Certificate>,
+    proxy: Option<Proxy>,
+    /// Made when first needed: reading the system's certificates takes a while, and may fail where nothing is fetched.
+    clients: OnceLock<Result<[Client; 2], String>>,
+}
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub(super) lane: Lane,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) authorization: Option<&'a HeaderValue>,
+}
+
+/// The last answer of a chain of redirects.
+pub(super) struct Arrived {
+    pub(super) response: Response,
+    /// It came from another scheme, host or port than was asked: no credentials were shown there.
+    pub(super) strayed: bool,
+}
+
+impl Wire {
+    pub(super) fn new(settings: &config::Upstream, deadlines: &Deadlines) -> Result<Wire, String> {
+        let certificates = match &settings.ca_file {
+            Some(path) => {
+                let pem = std::fs::read(path).map_err(|e| format!("ca_file {}: {e}", path.display()))?;
+                let found = Certificate::from_pem_bundle(&pem).map_err(|e| format!("ca_file {}: {}", path.display(), innermost(&e)))?;
+                if found.is_empty() {
+                    return Err(format!("ca_file {}: there is no certificate in it", path.display()));
+                }
+                found
+            }
+            None => Vec::new(),
+        };
+        let proxy = settings.proxy.as_deref().map(Proxy::all).transpose().map_err(|e| format!("proxy: {}", innermost(&e)))?;
+        Ok(Wire { connect: deadlines.connect, insecure: settings.insecure, certificates, proxy, clients: OnceLock::new() })
+    }
+
+    fn client(&self, lane: Lane) -> Result<&Client, Cause> {
+        let clients = self.clients.get_or_init(|| {
+            let both = self.build(Lane::Api).and_then(|api| Ok([api, self.build(Lane::Blobs)?]));
+            both.map_err(|error| innermost(&error))
+        });
+        match clients {
+            Ok(clients) => Ok(&clients[lane as usize]),
+            Err(text) => Err(Cause::Unreachable(text.clone())),
+        }
+    }
+
+    fn build(&self, lane: Lane) -> reqwest::Result<Client> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("entrepot/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(self.connect)
+            .dns_resolver(addresses::Resolver)
+            .tls_certs_merge(self.certificates.iter().cloned())
+            .tls_danger_accept_invalid_certs(self.insecure);
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.clone());
+        }
+        if lane == Lane::Blobs {
+            builder = builder.http1_only();
+        }
+        builder.build()
+    }
+
+    /// Asks, following redirects. All headers but Authorization are kept on the way.
+    pub(super) async fn send(&self, question: Question<'_>) -> Result<Arrived, Cause> {
+        let client = self.client(question.lane)?;
+        let home = question.url.origin();
+        let mut url = question.url;
+        let mut strayed = false;
+        for _ in 0..=REDIRECTS {
+            addresses::check_literal(&url).map_err(Cause::Unreachable)?;
+            let mut request = client.request(question.method.clone(), url.clone()).headers(question.headers.clone());
+            request = request.header(ACCEPT_ENCODING, "identity");
+            if let Some(authorization) = question.authorization.filter(|_| !strayed) {
+                request = request.header(AUTHORIZATION, authorization);
+            }
+            let response = request.send().await.map_err(|error| self.cause(error))?;
+            let Some(next) = self.next_hop(&url, &response)? else { return Ok(Arrived { response, strayed }) };
+            read_short(response).await;
+            strayed |= next.origin() != home;
+            url = next;
+        }
+        Err(Cause::Malformed { what: "answer", text: format!("it redirects more than {REDIRECTS} times") })
+    }
+
+    fn next_hop(&self, from: &Url, response: &Response) -> Result<Option<Url>, Cause> {
+        let follow = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+        if !follow {
+            return Ok(None);
+        }
+        let refuse = |text: &str| Cause::Malformed { what: "redirect", text: text.to_owned() };
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or(refuse("it has no Location"))?;
+        let mut next = from.join(location).map_err(|_| refuse("its Location is no URL"))?;
+        match (from.scheme(), next.scheme()) {
+            (_, "https") | ("http", "http") => {}
+            ("https", "http") if self.insecure => {}
+            _ => return Err(refuse("it leads away from https")),
+        }
+        let stripped = next.set_username("").and_then(|()| next.set_password(None));
+        stripped.map_err(|()| refuse("its Location has no host"))?;
+        Ok(Some(next))
+    }
+
+    fn cause(&self, error: reqwest::Error) -> Cause {
+        match error {
+            error if error.is_timeout() => Cause::Timeout(self.connect),
+            error if error.is_connect() => Cause::Unreachable(innermost(&error)),
+            error => broken(error),
+        }
+    }
+}
+
+/// A connection that broke in the middle.
+pub(super) fn broken(error: reqwest::Error) -> Cause {
+    Cause::Broken(innermost(&error))
+}
+
+/// The innermost error says what happened, and never has the URL with its signature in it.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut inner: Option<&dyn std::error::Error> = error.source();
+    while let Some(next) = inner.and_then(|e| e.source()) {
+        inner = Some(next);
+    }
+    match inner {
+        Some(inner) => inner.to_string(),
+        None if error.is_builder() => "it is malformed".to_owned(),
+        None => "the exchange failed".to_owned(),
+    }
+}
+
+/// Scheme, host and path of a URL, for messages: its query may hold secrets.
+pub(super) fn without_query(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
+}
+
+/// The whole body; `None` when it is longer than `limit`.
+pub(super) async fn read_all(response: Response, limit: usize) -> Result<Option<Bytes>, Cause> {
+    let mut response = response;
+    let mut bytes = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if bytes.len() + chunk.len() > limit {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(Some(bytes.freeze()))
+}
+
+/// A short body, or nothing where it is long, of unknown length or breaks.
+pub(super) async fn read_short(response: Response) -> Bytes {
+    let long = response.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok()).is_some_and(|n| n > SHORT_BODY);
+    match long || response.status() == StatusCode::NO_CONTENT {
+        true => Bytes::new(),
+        false => read_all(response, SHORT_BODY).await.ok().flatten().unwrap_or_default(),
+    }
+}
