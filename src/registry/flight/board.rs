@@ -33,7 +33,14 @@ struct Shelved {
 
 impl Board {
     pub fn new(store: Arc<dyn BlobStore>, index: Arc<dyn Index>, tuning: Tuning) -> Arc<Board> {
-        Arc::new(Board { store, index, tuning, flights: Mutex::default(), shelf: Mutex::default(), confirmations: Confirmations::default() })
+        Arc::new(Board {
+            store,
+            index,
+            tuning,
+            flights: Mutex::default(),
+            shelf: Mutex::default(),
+            confirmations: Confirmations::default(),
+        })
     }
 
     /// Joins the fetch of the blob or starts it. `size` comes from the edge, where there is one; `budget` bounds the
@@ -71,13 +78,7 @@ impl Board {
         self.flights().len()
     }
 
-    fn aboard(
-        self: &Arc<Self>,
-        digest: &Digest,
-        size: Option<u64>,
-        source: &Arc<dyn Source>,
-        wish: Wish,
-    ) -> (Arc<Flight>, Following) {
+    fn aboard(self: &Arc<Self>, digest: &Digest, size: Option<u64>, source: &Arc<dyn Source>, wish: Wish) -> (Arc<Flight>, Following) {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(digest).cloned() {
             drop(flights);

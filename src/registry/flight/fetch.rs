@@ -63,7 +63,8 @@ impl Flight {
 
     /// The current source is out, and its repository's followers with it unless they have a right of their own.
     pub(super) fn out(&self, refusal: Refusal) {
-        if let Some(repository) = self.roster().out(refusal.clone()) {
+        let loser = self.roster().out(refusal.clone());
+        if let Some(repository) = loser {
             self.progress.send_modify(|progress| progress.refused.push((repository, refusal)));
         }
     }

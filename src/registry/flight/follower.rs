@@ -7,7 +7,6 @@ use std::time::Instant;
 use super::body::FlightBody;
 use super::fetch::{Flight, Following, verdict};
 use super::intake::failed;
-use super::passage::Passage;
 use super::progress::{End, Progress};
 use super::{FetchError, HELD_BACK, Source, Tuning};
 use crate::index::Lease;
@@ -114,24 +113,5 @@ impl Follower {
             End::Passing => Some(Err(StoreError::Full.into())),
             End::Failed(error) => Some(Err(error.clone())),
         }
-    }
-}
-
-impl Passage {
-    /// The way on for a reader of `range` at `position` when nothing more may be stored.
-    pub(super) async fn after(
-        flight: &Flight,
-        source: &Arc<dyn Source>,
-        tuning: Tuning,
-        range: &Range<u64>,
-        position: u64,
-    ) -> std::io::Result<Passage> {
-        let total = flight.progress.borrow().total;
-        let whole = range.start == 0 && total.is_none_or(|total| range.end >= total);
-        let hasher = match whole {
-            true => Some(flight.hashed(position).await?),
-            false => None,
-        };
-        Ok(Passage::new(source.clone(), flight.digest, tuning, position..range.end, total, hasher))
     }
 }

@@ -69,6 +69,32 @@ impl Intake {
     }
 }
 
+/// What came while the draft was being written.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) chunks: Vec<Bytes>,
+    pub(super) bytes: usize,
+    pub(super) ended: Option<Result<(), Cause>>,
+}
+
+impl Gathered {
+    pub(super) fn take(&mut self, next: Option<Result<Bytes, Cause>>) {
+        match next {
+            Some(Ok(chunk)) => {
+                self.bytes += chunk.len();
+                self.chunks.push(chunk);
+            }
+            Some(Err(cause)) => self.ended = Some(Err(cause)),
+            None => self.ended = Some(Ok(())),
+        }
+    }
+
+    pub(super) fn batch(&mut self) -> Vec<Bytes> {
+        self.bytes = 0;
+        std::mem::take(&mut self.chunks)
+    }
+}
+
 /// A failure of that source.
 pub(super) fn failed(source: &dyn Source, cause: Cause) -> Refusal {
     Refusal::Failed { source_name: source.repository().origin.to_string(), cause }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::sleep;
 
 use super::demand::Demand;
+use super::fetch::Flight;
 use super::intake::{Intake, failed};
 use super::places::Place;
 use super::{HELD_BACK, Source, Tuning, Wish};
@@ -35,18 +36,36 @@ pub(super) struct Passage {
 }
 
 impl Passage {
-    pub(super) fn new(
-        source: Arc<dyn Source>,
-        digest: Digest,
+    /// The way on for a reader of `range` at `position`; without an end, the range goes to the end of the blob.
+    pub(super) async fn after(
+        flight: &Flight,
+        source: &Arc<dyn Source>,
         tuning: Tuning,
-        rest: Range<u64>,
-        total: Option<u64>,
-        hasher: Option<Hasher>,
-    ) -> Passage {
+        range: &Range<u64>,
+        position: u64,
+    ) -> io::Result<Passage> {
+        let total = flight.progress.borrow().total;
+        let to_the_end = range.end == u64::MAX || total.is_some_and(|total| range.end >= total);
+        let hasher = match range.start == 0 && to_the_end {
+            true => Some(flight.hashed(position).await?),
+            false => None,
+        };
         let demand = Arc::new(Demand::new());
         demand.add(Wish::Client);
-        let (held, held_bytes) = (VecDeque::new(), 0);
-        Passage { source, digest, tuning, demand, rest, total, hasher, held, held_bytes, body: None, tries: 0, complete: false }
+        Ok(Passage {
+            source: source.clone(),
+            digest: flight.digest,
+            tuning,
+            demand,
+            rest: position..range.end,
+            total,
+            hasher,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            body: None,
+            tries: 0,
+            complete: false,
+        })
     }
 
     pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {

@@ -6,12 +6,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::board::Board;
 use super::fetch::Flight;
-use super::intake::{Intake, failed};
+use super::intake::{Gathered, Intake, failed};
 use super::landing::{Aboard, land};
 use super::places::Place;
 use super::progress::End;
@@ -53,32 +52,6 @@ enum Stop {
     Refused(Refusal),
     Full,
     Failed(FetchError),
-}
-
-/// What came while the draft was being written.
-#[derive(Default)]
-struct Gathered {
-    chunks: Vec<Bytes>,
-    bytes: usize,
-    ended: Option<Result<(), Cause>>,
-}
-
-impl Gathered {
-    fn take(&mut self, next: Option<Result<Bytes, Cause>>) {
-        match next {
-            Some(Ok(chunk)) => {
-                self.bytes += chunk.len();
-                self.chunks.push(chunk);
-            }
-            Some(Err(cause)) => self.ended = Some(Err(cause)),
-            None => self.ended = Some(Ok(())),
-        }
-    }
-
-    fn batch(&mut self) -> Vec<Bytes> {
-        self.bytes = 0;
-        std::mem::take(&mut self.chunks)
-    }
 }
 
 impl Pilot {
@@ -146,8 +119,14 @@ impl Pilot {
         let flight = self.flight.clone();
         let place = self.patiently(source.places().take(&flight.demand)).await?;
         let (from, total, budget) = (self.reached, self.total, self.board.tuning.budget());
-        let opening = Intake::open(&**source, &flight.digest, from, total, budget);
-        let mut intake = self.patiently(opening).await?.map_err(Stop::Refused)?;
+        let opening = async {
+            tokio::select! {
+                biased;
+                () = place.recalled() => Err(Stop::Recalled),
+                opened = Intake::open(&**source, &flight.digest, from, total, budget) => opened.map_err(Stop::Refused),
+            }
+        };
+        let mut intake = self.patiently(opening).await??;
         flight.roster().confirm_current();
         self.total = intake.total;
         let total = self.total;

@@ -78,14 +78,14 @@ fn soon() -> Budget {
     Budget { until: Instant::now() + Duration::from_secs(10) }
 }
 
-/// Bytes that no two offsets share for long.
+/// Bytes of which no two stretches are the same.
 fn blob(length: usize) -> Bytes {
-    let mut state = 1u64;
-    let words = std::iter::repeat_with(move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 24).to_le_bytes()
-    });
-    words.flatten().take(length).collect::<Vec<u8>>().into()
+    let mut bytes = Vec::with_capacity(length + 32);
+    for count in 0..length.div_ceil(32) as u64 {
+        bytes.extend_from_slice(Digest::of(&count.to_le_bytes()).as_bytes());
+    }
+    bytes.truncate(length);
+    bytes.into()
 }
 
 /// All bytes of a body, or those before the cut and why it was cut.

@@ -19,7 +19,9 @@ async fn no_more_bodies_run_than_there_are_places() {
         until(|| sources.iter().filter(|source| source.opens() == 1).count() == 2).await;
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(sources.iter().filter(|source| source.opens() == 1).count(), 2);
-        sources.iter().for_each(|source| drop(source.gate.send_replace(usize::MAX)));
+        for source in &sources {
+            source.gate.send_replace(usize::MAX);
+        }
     };
     let (bodies, ()) = tokio::join!(pulls, watch);
     assert!(bodies.into_iter().all(|body| body.is_ok()));
@@ -39,6 +41,16 @@ async fn a_wanted_flight_takes_the_place_of_an_unwanted_one_which_resumes_later(
     harbour.quiet().await;
     assert!(harbour.has(&ahead.digest).await);
     assert_eq!(ahead.opens.lock().unwrap()[..], [0, MIB as u64 / 4]);
+}
+
+#[tokio::test]
+async fn an_unwanted_flight_that_waits_for_headers_gives_its_place_too() {
+    let (harbour, places) = (Harbour::new().await, Places::new(1));
+    let (one, two) = (blob(MIB), blob(MIB + 1));
+    let ahead = Arc::new(Scripted::new("a", &one).at(&places).with(|script| script.latency = Duration::from_secs(60)));
+    drop(harbour.wish(&ahead, Wish::Ahead).await.unwrap());
+    until(|| ahead.opens() == 1).await;
+    assert!(harbour.pull(&Arc::new(Scripted::new("a", &two).at(&places))).await.unwrap() == two);
 }
 
 #[tokio::test]
