@@ -1,1 +1,3 @@
 //! Placeholder of the room `registry`.
+
+pub mod flight;

@@ -1,0 +1,303 @@
+//! The pilot: fills a flight's draft from its sources in turn, until the bytes are proved and landed or all have failed.
+//!
+//! An append is never dropped half-way; between appends the pilot may stop, leave its place, or change its source.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until};
+
+use super::board::Board;
+use super::fetch::Flight;
+use super::intake::{Gathered, Intake, failed};
+use super::landing::{Aboard, land};
+use super::places::Place;
+use super::progress::End;
+use super::{FetchError, Source};
+use crate::store::{Draft, DraftName, Proved, SealError, StoreError};
+use crate::upstream::{Cause, Refusal};
+
+/// Starts the flight's pilot. The flight leaves the board when the pilot ends, however it ends.
+pub(super) fn launch(board: &Arc<Board>, flight: Arc<Flight>) {
+    let mut aboard = Aboard::new(board.clone(), flight);
+    tokio::spawn(async move {
+        let mut pilot = Pilot::new(&aboard);
+        let end = pilot.fly().await.unwrap_or_else(End::Failed);
+        pilot.shelve(&end);
+        aboard.leave(end);
+    });
+}
+
+struct Pilot {
+    board: Arc<Board>,
+    flight: Arc<Flight>,
+    draft: Option<Draft>,
+    /// Bytes appended.
+    reached: u64,
+    /// Bytes of them that the followers were told of, and when.
+    told: u64,
+    told_at: Instant,
+    /// Bytes at the last break: no byte since then is no progress.
+    broke_at: u64,
+    total: Option<u64>,
+    /// When to look whether anybody follows.
+    watch: Interval,
+}
+
+/// Why a lap with one source ended before the blob did.
+enum Stop {
+    /// Somebody wanted needs the place.
+    Recalled,
+    Refused(Refusal),
+    Full,
+    Failed(FetchError),
+}
+
+impl Pilot {
+    fn new(aboard: &Aboard) -> Pilot {
+        let mut watch = interval((aboard.board.tuning.linger / 4).max(Duration::from_millis(1)));
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let total = aboard.flight.progress.borrow().total;
+        Pilot {
+            board: aboard.board.clone(),
+            flight: aboard.flight.clone(),
+            draft: None,
+            reached: 0,
+            told: 0,
+            told_at: Instant::now(),
+            broke_at: 0,
+            total,
+            watch,
+        }
+    }
+
+    async fn fly(&mut self) -> Result<End, FetchError> {
+        if let Some(row) = self.board.index.blob(&self.flight.digest).await? {
+            self.flight.progress.send_modify(|progress| progress.total = Some(row.size));
+            return Ok(End::Landed);
+        }
+        self.begin();
+        let proved = loop {
+            let Some(source) = self.flight.roster().current() else {
+                return Err(self.flight.roster().verdict().unwrap_or(FetchError::Lost(self.flight.digest)));
+            };
+            match self.lap(&source).await {
+                Ok(()) => break self.prove(&*source).await?,
+                Err(Stop::Recalled) => {}
+                Err(Stop::Refused(refusal)) => self.refused(refusal).await?,
+                Err(Stop::Full) => {
+                    self.tell();
+                    return Ok(End::Passing);
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+            }
+        };
+        land(&self.board, &self.flight, proved, self.reached).await?;
+        Ok(End::Landed)
+    }
+
+    /// Goes on where an earlier flight stopped, if one did.
+    fn begin(&mut self) {
+        if let Some((draft, total)) = self.board.unshelve(&self.flight.digest, self.total) {
+            self.total = self.total.or(total);
+            self.reached = draft.len();
+            self.hold(draft);
+            self.tell();
+        }
+        self.flight.progress.send_modify(|progress| progress.begun = true);
+    }
+
+    fn hold(&mut self, draft: Draft) {
+        if self.flight.view.set(draft.view()).is_ok() {
+            self.draft = Some(draft);
+        }
+    }
+
+    /// Fetches from one source until the blob is whole.
+    async fn lap(&mut self, source: &Arc<dyn Source>) -> Result<(), Stop> {
+        let flight = self.flight.clone();
+        let place = self.patiently(source.places().take(&flight.demand)).await?;
+        let (from, total, budget) = (self.reached, self.total, self.board.tuning.budget());
+        let opening = async {
+            tokio::select! {
+                biased;
+                () = place.recalled() => Err(Stop::Recalled),
+                opened = Intake::open(&**source, &flight.digest, from, total, budget) => opened.map_err(Stop::Refused),
+            }
+        };
+        let mut intake = self.patiently(opening).await??;
+        flight.roster().confirm_current();
+        self.total = intake.total;
+        let total = self.total;
+        flight.progress.send_modify(|progress| (progress.opened, progress.total) = (true, total));
+        self.make_room().await?;
+        self.draw(&mut intake, &place).await.map_err(|stop| match stop {
+            Ended::Stop(stop) => stop,
+            Ended::Body(cause) => Stop::Refused(failed(&**source, cause)),
+        })
+    }
+
+    /// Waits for something, unless the flight is abandoned meanwhile.
+    async fn patiently<T>(&mut self, waiting: impl Future<Output = T>) -> Result<T, Stop> {
+        let mut waiting = pin!(waiting);
+        loop {
+            tokio::select! {
+                biased;
+                out = &mut waiting => return Ok(out),
+                _ = self.watch.tick() => self.look_back()?,
+            }
+        }
+    }
+
+    /// Stops a flight that nobody follows and that is not worth finishing.
+    fn look_back(&self) -> Result<(), Stop> {
+        match self.flight.abandoned(&self.board.tuning) {
+            true => Err(Stop::Failed(FetchError::Unfollowed(self.flight.digest))),
+            false => Ok(()),
+        }
+    }
+
+    /// Sees to it that there is a draft, and room for the rest of the blob.
+    async fn make_room(&mut self) -> Result<(), Stop> {
+        let store = self.board.store.clone();
+        let rest = self.total.unwrap_or(0).saturating_sub(self.reached);
+        if rest > store.room() && !(self.board.clear_shelf() && rest <= store.room()) {
+            return Err(Stop::Full);
+        }
+        if self.draft.is_none() {
+            let draft = store.draft(DraftName::Fetch).await.map_err(Stop::from)?;
+            self.hold(draft);
+        }
+        Ok(())
+    }
+
+    async fn draw(&mut self, intake: &mut Intake, place: &Place) -> Result<(), Ended> {
+        let mut gathered = Gathered::default();
+        loop {
+            let recalled = place.is_recalled();
+            if !gathered.chunks.is_empty() {
+                self.append(&mut gathered, intake, recalled).await?;
+            } else if let Some(ended) = gathered.ended.take() {
+                return ended.map_err(Ended::Body);
+            } else if recalled {
+                return Err(Stop::Recalled.into());
+            } else {
+                self.wait(&mut gathered, intake, place).await?;
+            }
+        }
+    }
+
+    /// Waits for the next bytes.
+    async fn wait(&mut self, gathered: &mut Gathered, intake: &mut Intake, place: &Place) -> Result<(), Stop> {
+        let due = self.told_at + self.board.tuning.tell_every;
+        tokio::select! {
+            biased;
+            () = place.recalled() => {}
+            _ = self.watch.tick() => self.look_back()?,
+            next = intake.next() => gathered.take(next),
+            () = sleep_until(due), if self.told < self.reached => self.tell(),
+        }
+        Ok(())
+    }
+
+    /// Appends what was gathered, and gathers the next bytes while the disk is busy.
+    async fn append(&mut self, gathered: &mut Gathered, intake: &mut Intake, last: bool) -> Result<(), Stop> {
+        let limit = self.board.tuning.batch;
+        let batch = gathered.batch();
+        let draft = self.draft.as_mut().expect("a lap begins with a draft");
+        {
+            let mut writing = pin!(draft.append(batch.clone()));
+            loop {
+                let more = !last && gathered.ended.is_none() && gathered.bytes < limit;
+                tokio::select! {
+                    biased;
+                    written = &mut writing => break written?,
+                    next = intake.next(), if more => gathered.take(next),
+                }
+            }
+        }
+        let bytes: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
+        self.flight.remember(self.reached, batch);
+        self.reached += bytes;
+        let tuning = &self.board.tuning;
+        if self.reached - self.told >= tuning.tell_bytes || self.told_at.elapsed() >= tuning.tell_every {
+            self.tell();
+        }
+        Ok(())
+    }
+
+    /// Shows the followers what was appended.
+    fn tell(&mut self) {
+        let new = self.told..self.reached;
+        self.flight.progress.send_modify(|progress| progress.extents.insert(new));
+        (self.told, self.told_at) = (self.reached, Instant::now());
+    }
+
+    /// A source refused, broke off, or sent what cannot be. What has not even opened, or cannot change, is not tried again.
+    async fn refused(&mut self, refusal: Refusal) -> Result<(), FetchError> {
+        let passing = matches!(&refusal, Refusal::Failed { cause, .. } if !matches!(cause, Cause::Malformed { .. }));
+        if !passing || !self.flight.roster().current_is_confirmed() {
+            self.flight.out(refusal);
+            return Ok(());
+        }
+        let tuning = self.board.tuning;
+        let tries = {
+            let mut roster = self.flight.roster();
+            if self.reached > self.broke_at {
+                roster.progressed();
+            }
+            self.broke_at = self.reached;
+            roster.broke(refusal, tuning.tries)
+        };
+        self.tell();
+        match self.patiently(sleep(tuning.pause(tries))).await {
+            Err(Stop::Failed(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the whole; then the end is released at once.
+    async fn prove(&mut self, source: &dyn Source) -> Result<Proved, FetchError> {
+        self.tell();
+        let draft = self.draft.take().expect("a lap begins with a draft");
+        let proved = draft.prove(&self.flight.digest, self.total).await.map_err(|error| match error {
+            SealError::Store(error) => FetchError::from(error),
+            SealError::Digest { expected, .. } => failed(source, Cause::WrongBytes(expected)).into(),
+            SealError::Length { .. } => failed(source, Cause::Malformed { what: "blob", text: error.to_string() }).into(),
+        })?;
+        let total = Some(self.reached);
+        self.flight.progress.send_modify(|progress| (progress.proved, progress.total) = (true, total));
+        Ok(proved)
+    }
+
+    /// Keeps what a failed flight has, unless the bytes themselves were wrong (then the draft is gone).
+    fn shelve(&mut self, end: &End) {
+        if let (End::Failed(_), Some(draft)) = (end, self.draft.take())
+            && self.reached > 0
+        {
+            self.board.shelve(self.flight.digest, draft, self.total);
+        }
+    }
+}
+
+/// Why a body ended: by itself, or for us.
+enum Ended {
+    Stop(Stop),
+    Body(Cause),
+}
+
+impl From<Stop> for Ended {
+    fn from(stop: Stop) -> Ended {
+        Ended::Stop(stop)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Stop {
+        match error {
+            StoreError::Full => Stop::Full,
+            error => Stop::Failed(error.into()),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The numbers of flights in one value, so that tests can use small and short ones.
+
+use std::time::{Duration, Instant};
+
+use crate::upstream::Budget;
+
+/// Sizes in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// What the pilot hands to the draft at once, at most.
+    pub batch: usize,
+    /// What a flight keeps in memory for followers near its head.
+    pub ring: usize,
+    /// Progress is told after so many bytes …
+    pub tell_bytes: u64,
+    /// … or so much time.
+    pub tell_every: Duration,
+    /// Attempts at one source without a byte in between.
+    pub tries: u32,
+    /// The pause before the first of them; doubled each time, jittered.
+    pub backoff: Duration,
+    /// From a place of its own to the answer's headers, where no client's budget is meant.
+    pub open: Duration,
+    /// Below this total a flight without followers goes on.
+    pub small: u64,
+    /// How long a flight that need not go on waits for a follower.
+    pub linger: Duration,
+    /// How long the draft of a stopped flight waits for the next one.
+    pub shelf: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Tuning {
+        Tuning {
+            batch: 1 << 20,
+            ring: 1 << 20,
+            tell_bytes: 256 << 10,
+            tell_every: Duration::from_millis(10),
+            tries: 5,
+            backoff: Duration::from_millis(100),
+            open: Duration::from_secs(10),
+            small: 512 << 20,
+            linger: Duration::from_secs(60),
+            shelf: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl Tuning {
+    pub(super) fn budget(&self) -> Budget {
+        Budget { until: Instant::now() + self.open }
+    }
+
+    /// The pause before attempt `tries + 1`: between half and all of the doubled backoff, so that flights cut together do not return together.
+    pub(super) fn pause(&self, tries: u32) -> Duration {
+        use std::hash::{BuildHasher, Hasher};
+        let whole = self.backoff * 2u32.pow(tries.clamp(1, 8) - 1);
+        let random = std::hash::RandomState::new().build_hasher().finish() % 1024;
+        whole / 2 + whole / 2 * random as u32 / 1024
+    }
+}
