@@ -93,7 +93,11 @@ impl Draft {
         let checked = self.check(digest, size).await;
         if checked.is_err() {
             let file = self.file.clone();
-            blocking(move || Ok(file.scrap())).await?;
+            blocking(move || {
+                file.scrap();
+                Ok(())
+            })
+            .await?;
         }
         checked.map(|()| Proved { file: self.file, digest: *digest, size: self.len })
     }
