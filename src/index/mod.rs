@@ -3,12 +3,19 @@
 //! One way to change anything: [`Index::commit`]. Check and change are one step, ordered by one writer;
 //! when it returns, the facts are visible, and durable as far as the [`Promise`] says.
 
+mod journal;
+mod keys;
 mod lease;
+mod life;
+mod local;
+mod rows;
+mod table;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use lease::Lease;
+pub use local::{Engine, Local, OpenError, Options};
 
 use crate::oci::{Digest, Origin, Repository, RepositoryName, Tag};
 
@@ -47,6 +54,14 @@ pub trait Index: Send + Sync + 'static {
 
     /// Holds each digest against a [`Change::Doom`] until the lease is dropped.
     fn lease(&self, digests: &[Digest]) -> Lease;
+    /// Holds each digest as [`Index::lease`] does, and returns when none of them is doomed: what a writer does before its
+    /// rename, so that no unlink of a doom that came earlier meets the new bytes.
+    ///
+    /// # Errors
+    /// [`Unavailable::Doomed`] when a doomed digest is not buried within half a minute.
+    async fn claim(&self, digests: &[Digest]) -> Result<Lease, Unavailable>;
+    /// Doomed digests, at most `limit`. After a start, whoever removes blobs must bury these first: a kill came between.
+    async fn doomed(&self, limit: usize) -> Result<Vec<Digest>, Unavailable>;
     /// Holds the digest against a [`Change::Doom`] for a time: what a pusher was told is here, must still be here when it pushes.
     fn lease_for(&self, digest: &Digest, time: std::time::Duration);
 
@@ -223,6 +238,8 @@ pub enum Unavailable {
     Filling,
     #[error("the index cannot be read: {0}")]
     Broken(String),
+    #[error("the old bytes of {0} are still being removed")]
+    Doomed(Digest),
 }
 
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

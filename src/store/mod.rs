@@ -5,6 +5,16 @@
 
 mod chunks;
 mod draft;
+mod folder;
+mod fs;
+mod lock;
+mod space;
+mod staging;
+#[cfg(test)]
+mod suite;
+#[cfg(test)]
+mod tests;
+mod tree;
 
 use std::ops::Range;
 
@@ -12,6 +22,7 @@ use async_trait::async_trait;
 
 pub use chunks::Chunks;
 pub use draft::{Draft, DraftName, DraftView, Proved, SealError, Sealed, StoreError};
+pub use fs::FileStore;
 
 use crate::oci::Digest;
 

@@ -1,0 +1,101 @@
+//! Fills a new sled from the memory table while that serves. What is committed meanwhile is queued and made after the copy,
+//! in order, so the last word on every row is the right one.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use super::mark;
+use super::writer::Message;
+use crate::index::table::{Batch, Held, Memory, Sled, Table, TableError};
+
+/// Rows copied in one batch.
+const ROWS: usize = 1_000;
+
+/// A refill under way.
+#[derive(Clone)]
+pub struct Refill(Arc<Mutex<Vec<Arc<Batch>>>>);
+
+/// What a refill needs to know.
+pub struct Plan {
+    pub memory: Arc<Memory>,
+    pub tables: PathBuf,
+    pub patience: Duration,
+    pub roomy: Arc<dyn Fn() -> bool + Send + Sync>,
+    pub messages: mpsc::Sender<Message>,
+}
+
+impl Refill {
+    /// Begins in the background; ends with [`Message::Refilled`].
+    pub fn start(plan: Plan) -> std::io::Result<Refill> {
+        let refill = Refill(Arc::default());
+        let queue = refill.clone();
+        let run = move || {
+            let (messages, result) = (plan.messages.clone(), queue.run(plan));
+            // The writer may have stopped meanwhile.
+            let _ = messages.send(Message::Refilled(result));
+        };
+        std::thread::Builder::new().name("index-refill".into()).spawn(run)?;
+        Ok(refill)
+    }
+
+    /// A batch that was made in memory.
+    pub fn queue(&self, batch: Arc<Batch>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    }
+
+    /// Makes the queued batches in sled; whether there were any.
+    pub fn catch_up(&self, held: &Held<Sled>) -> Result<bool, TableError> {
+        let batches = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let any = !batches.is_empty();
+        for batch in batches {
+            held.write(move |table| table.apply(&batch, 0))?;
+        }
+        Ok(any)
+    }
+
+    fn run(&self, plan: Plan) -> Result<(u64, Arc<Held<Sled>>), TableError> {
+        let number = mark::clear(&plan.tables).map_err(|error| TableError(error.to_string()))?;
+        let folder = mark::folder(&plan.tables, number);
+        let held = Arc::new(Held::open(plan.patience, move || Sled::open(&folder))?);
+        let filled = self.copy(&plan, &held);
+        if filled.is_err() {
+            held.abandon();
+        }
+        filled.map(|()| (number, held))
+    }
+
+    fn copy(&self, plan: &Plan, held: &Held<Sled>) -> Result<(), TableError> {
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let begun = Instant::now();
+            let rows = plan.memory.scan(&[], after.as_deref(), ROWS)?;
+            let Some((last, _)) = rows.last() else { break };
+            after = Some(last.clone());
+            check_room(plan)?;
+            let full = rows.len() == ROWS;
+            let batch: Batch = rows.into_iter().map(|(key, value)| (key, Some(value))).collect();
+            held.write(move |table| table.apply(&batch, 0))?;
+            if full {
+                // Nobody waits for this: as much rest as work.
+                std::thread::sleep(begun.elapsed());
+            }
+        }
+        while self.catch_up(held)? {
+            check_room(plan)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_room(plan: &Plan) -> Result<(), TableError> {
+    match (plan.roomy)() {
+        true => Ok(()),
+        false => Err(no_room()),
+    }
+}
+
+/// Why nothing is written to sled.
+pub fn no_room() -> TableError {
+    TableError("less than the reserve is free on the disk".into())
+}

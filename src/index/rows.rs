@@ -1,0 +1,303 @@
+//! What a change does to the rows, seen through an overlay of what is queued before it.
+//!
+//! A change reads only rows, never a clock or a lease: made again from the journal it has the same effect.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::keys::{self, Key, TOTALS};
+use super::life::{self, Life, Step};
+use super::table::{Batch, Table, TableError};
+use super::{BlobRow, Change, EdgeRow, Expect, ManifestRow, RepositoryRow, TagRow, Totals};
+use crate::oci::{Digest, Repository, Tag};
+
+/// A blob's row as it is stored.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct StoredBlob {
+    pub size: u64,
+    pub doomed: bool,
+}
+
+impl StoredBlob {
+    pub fn live(self) -> Option<BlobRow> {
+        (!self.doomed).then_some(BlobRow { size: self.size })
+    }
+
+    fn life(self) -> Life {
+        if self.doomed { Life::Doomed } else { Life::Live }
+    }
+}
+
+/// A stored value.
+pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
+    postcard::from_bytes(value).map_err(|error| TableError(format!("a row does not read: {error}")))
+}
+
+/// What is queued and not yet in the table.
+#[derive(Default)]
+pub struct Overlay {
+    rows: Batch,
+    /// What the rows of the current commit were before it.
+    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+}
+
+impl Overlay {
+    /// Keeps the current commit; the next one begins.
+    pub fn keep(&mut self) {
+        self.undo.clear();
+    }
+
+    /// Takes the current commit back.
+    pub fn undo(&mut self) {
+        while let Some((key, before)) = self.undo.pop() {
+            match before {
+                Some(value) => self.rows.insert(key, value),
+                None => self.rows.remove(&key),
+            };
+        }
+    }
+
+    pub fn into_batch(self) -> Batch {
+        self.rows
+    }
+}
+
+/// The table as it will be when what is queued has reached it.
+pub struct View<'a> {
+    table: &'a dyn Table,
+    overlay: &'a mut Overlay,
+}
+
+impl<'a> View<'a> {
+    pub fn new(table: &'a dyn Table, overlay: &'a mut Overlay) -> View<'a> {
+        View { table, overlay }
+    }
+
+    /// Whether what a commit expects holds.
+    pub fn holds(&self, expect: &Expect) -> Result<bool, TableError> {
+        Ok(match expect {
+            Expect::Tag(repository, tag, digest) => {
+                let row: Option<TagRow> = self.row(tag_key(repository, tag).as_bytes())?;
+                row.map(|row| row.digest) == *digest
+            }
+            Expect::Live(digest) => self.blob(digest)?.is_some_and(|blob| !blob.doomed),
+            Expect::Linked(repository, digest) => self.has(&member(b'l', repository, digest))?,
+            Expect::Manifest(repository, digest) => self.has(&member(b'm', repository, digest))?,
+            Expect::Repository(repository, there) => self.has(&repository_key(repository))? == *there,
+            Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
+        })
+    }
+
+    /// Whether a repository has the digest linked, or as a manifest.
+    pub fn referred(&self, digest: &Digest) -> Result<bool, TableError> {
+        for space in [b'k', b'q'] {
+            if !self.keys(&Key::new(space).digest(digest))?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes the change. `at`: when its commit was made, in Unix milliseconds.
+    pub fn make(&mut self, at: u64, change: &Change) -> Result<(), TableError> {
+        match change {
+            Change::Live { digest, size } => self.step(digest, Step::Live, *size)?,
+            Change::Doom { digest } => self.step(digest, Step::Doom, 0)?,
+            Change::Bury { digest } => self.step(digest, Step::Bury, 0)?,
+            Change::Link { repository, digest } => {
+                self.put(member(b'l', repository, digest), &());
+                self.put(holder(b'k', digest, repository), &());
+            }
+            Change::Unlink { repository, digest } => {
+                self.delete(member(b'l', repository, digest).done());
+                self.delete(holder(b'k', digest, repository).done());
+            }
+            Change::Manifest { repository, digest, row, edges } => self.manifest(at, repository, digest, row, edges)?,
+            Change::RemoveManifest { repository, digest } => self.remove_manifest(repository, digest)?,
+            Change::Tag { repository, tag, row } => {
+                self.untag(repository, tag)?;
+                self.put(tag_key(repository, tag), row);
+                self.put(member(b'd', repository, &row.digest).text(tag.as_str()), &());
+                self.repository(at, repository)?;
+            }
+            Change::Untag { repository, tag } => self.untag(repository, tag)?,
+            Change::RemoveRepository { repository } => self.remove_repository(repository)?,
+            Change::Bind { name, origin } => {
+                let key = Key::new(b'B').text(name.as_str());
+                match origin {
+                    Some(origin) => self.put(key, origin),
+                    None => self.delete(key.done()),
+                }
+            }
+            Change::Upload { id, row } => self.put(Key::new(b'u').text(id), row),
+            Change::EndUpload { id } => self.delete(Key::new(b'u').text(id).done()),
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, digest: &Digest, step: Step, size: u64) -> Result<(), TableError> {
+        let before = self.blob(digest)?;
+        // Whether the blob is held was asked when the commit was judged.
+        let Ok(life) = life::after(before.map(StoredBlob::life), step, false) else { return Ok(()) };
+        let after = life.map(|life| StoredBlob {
+            size: if step == Step::Live { size } else { before.map_or(0, |blob| blob.size) },
+            doomed: life == Life::Doomed,
+        });
+        let (old, new) = (before.and_then(StoredBlob::live), after.and_then(StoredBlob::live));
+        if old != new {
+            let mut totals: Totals = self.row(TOTALS)?.unwrap_or_default();
+            totals.blobs = totals.blobs + u64::from(new.is_some()) - u64::from(old.is_some());
+            totals.bytes = totals.bytes + new.map_or(0, |row| row.size) - old.map_or(0, |row| row.size);
+            self.put(Key::new(TOTALS[0]), &totals);
+        }
+        let doomed = Key::new(b'x').digest(digest);
+        match after {
+            Some(StoredBlob { doomed: true, .. }) => self.put(doomed, &()),
+            _ if before.is_some_and(|blob| blob.doomed) => self.delete(doomed.done()),
+            _ => {}
+        }
+        match after {
+            Some(blob) => self.put(Key::new(b'b').digest(digest), &blob),
+            None => self.delete(Key::new(b'b').digest(digest).done()),
+        }
+        Ok(())
+    }
+
+    fn manifest(
+        &mut self,
+        at: u64,
+        repository: &Repository,
+        digest: &Digest,
+        row: &ManifestRow,
+        edges: &[(Digest, EdgeRow)],
+    ) -> Result<(), TableError> {
+        self.put(member(b'm', repository, digest), row);
+        self.put(holder(b'q', digest, repository), &());
+        if let Some(subject) = &row.subject {
+            self.put(member(b'r', repository, subject).digest(digest), &());
+        }
+        for (child, edge) in edges {
+            self.put(member(b'e', repository, child).digest(digest), edge);
+            self.put(member(b'p', repository, digest).digest(child), &());
+        }
+        self.repository(at, repository)
+    }
+
+    fn remove_manifest(&mut self, repository: &Repository, digest: &Digest) -> Result<(), TableError> {
+        let key = member(b'm', repository, digest);
+        let Some(row) = self.row::<ManifestRow>(key.as_bytes())? else { return Ok(()) };
+        if let Some(subject) = row.subject {
+            self.delete(member(b'r', repository, &subject).digest(digest).done());
+        }
+        let parent = member(b'p', repository, digest);
+        for edge in self.keys(&parent)? {
+            if let Some(child) = keys::digest(&edge[parent.len()..]) {
+                self.delete(member(b'e', repository, &child).digest(digest).done());
+            }
+            self.delete(edge);
+        }
+        let named = member(b'd', repository, digest);
+        for naming in self.keys(&named)? {
+            let tag = String::from_utf8_lossy(&naming[named.len()..]).into_owned();
+            self.delete(Key::new(b't').repository(repository).text(&tag).done());
+            self.delete(naming);
+        }
+        self.delete(holder(b'q', digest, repository).done());
+        self.delete(key.done());
+        Ok(())
+    }
+
+    fn untag(&mut self, repository: &Repository, tag: &Tag) -> Result<(), TableError> {
+        let key = tag_key(repository, tag);
+        if let Some(row) = self.row::<TagRow>(key.as_bytes())? {
+            self.delete(member(b'd', repository, &row.digest).text(tag.as_str()).done());
+            self.delete(key.done());
+        }
+        Ok(())
+    }
+
+    fn remove_repository(&mut self, repository: &Repository) -> Result<(), TableError> {
+        for (space, reverse) in [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)] {
+            let prefix = Key::new(space).repository(repository);
+            for key in self.keys(&prefix)? {
+                if let (Some(reverse), Some(digest)) = (reverse, keys::digest(&key[prefix.len()..])) {
+                    self.delete(holder(reverse, &digest, repository).done());
+                }
+                self.delete(key);
+            }
+        }
+        self.delete(repository_key(repository).done());
+        Ok(())
+    }
+
+    /// Makes the repository's row where there is none.
+    fn repository(&mut self, at: u64, repository: &Repository) -> Result<(), TableError> {
+        let key = repository_key(repository);
+        if !self.has(&key)? {
+            self.put(key, &RepositoryRow { since: at });
+        }
+        Ok(())
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<Option<StoredBlob>, TableError> {
+        self.row(Key::new(b'b').digest(digest).as_bytes())
+    }
+
+    fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, TableError> {
+        match self.overlay.rows.get(key) {
+            Some(queued) => queued.as_deref().map(decode).transpose(),
+            None => self.table.get(key)?.as_deref().map(decode).transpose(),
+        }
+    }
+
+    fn has(&self, key: &Key) -> Result<bool, TableError> {
+        match self.overlay.rows.get(key.as_bytes()) {
+            Some(queued) => Ok(queued.is_some()),
+            None => Ok(self.table.get(key.as_bytes())?.is_some()),
+        }
+    }
+
+    /// Every key under the prefix.
+    fn keys(&self, prefix: &Key) -> Result<Vec<Vec<u8>>, TableError> {
+        let prefix = prefix.as_bytes();
+        let stored = self.table.scan(prefix, None, usize::MAX)?;
+        let mut found: BTreeMap<&[u8], bool> = stored.iter().map(|(key, _)| (&key[..], true)).collect();
+        let queued = self.overlay.rows.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        found.extend(queued.map(|(key, value)| (&key[..], value.is_some())));
+        Ok(found.into_iter().filter(|(_, there)| *there).map(|(key, _)| key.to_vec()).collect())
+    }
+
+    fn put(&mut self, key: Key, value: &impl Serialize) {
+        let value = postcard::to_stdvec(value).expect("rows have a postcard form");
+        self.set(key.done(), Some(value));
+    }
+
+    fn delete(&mut self, key: Vec<u8>) {
+        self.set(key, None);
+    }
+
+    fn set(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        let before = self.overlay.rows.insert(key.clone(), value);
+        self.overlay.undo.push((key, before));
+    }
+}
+
+/// A key of something that a repository has under a digest.
+pub fn member(space: u8, repository: &Repository, digest: &Digest) -> Key {
+    Key::new(space).repository(repository).digest(digest)
+}
+
+/// A key of a repository that has a digest.
+fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
+    Key::new(space).digest(digest).repository(repository)
+}
+
+pub fn tag_key(repository: &Repository, tag: &Tag) -> Key {
+    Key::new(b't').repository(repository).text(tag.as_str())
+}
+
+pub fn repository_key(repository: &Repository) -> Key {
+    Key::new(b'n').origin(&repository.origin).text(repository.name.as_str())
+}

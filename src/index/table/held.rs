@@ -1,0 +1,165 @@
+//! A table that may panic or hang, held at arm's length: every call runs on threads of its own, is caught when it
+//! panics, and is waited for a limited time. After the first failure the table is never touched again, not even dropped.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::{Table, TableError};
+
+type Job<T> = Box<dyn FnOnce(&T) + Send>;
+
+/// Threads that look things up; one more is the writer's own.
+const READERS: usize = 2;
+
+/// A table and its threads.
+pub struct Held<T> {
+    table: Arc<T>,
+    reads: mpsc::Sender<Job<T>>,
+    writes: mpsc::Sender<Job<T>>,
+    patience: Duration,
+    abandoned: AtomicBool,
+}
+
+impl<T: Table + 'static> Held<T> {
+    /// Opens the table on a thread of its own.
+    ///
+    /// # Errors
+    /// `open` failed, panicked, or took longer than `patience`.
+    pub fn open(patience: Duration, open: impl FnOnce() -> Result<T, TableError> + Send + 'static) -> Result<Held<T>, TableError> {
+        let (answer, opened) = mpsc::sync_channel(1);
+        spawn(move || {
+            // Nobody waits any more: the table must not be dropped, for that too may hang.
+            if let Err(mpsc::SendError(late)) = answer.send(caught(open)) {
+                std::mem::forget(late);
+            }
+        })?;
+        let table = Arc::new(opened.recv_timeout(patience).map_err(|_| too_slow(patience))??);
+        let (reads, jobs) = mpsc::channel();
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..READERS {
+            let (table, jobs) = (Arc::clone(&table), Arc::clone(&jobs));
+            spawn(move || work::<T>(&table, &jobs))?;
+        }
+        let (writes, jobs) = mpsc::channel();
+        let worker = Arc::clone(&table);
+        spawn(move || work::<T>(&worker, &Mutex::new(jobs)))?;
+        Ok(Held { table, reads, writes, patience, abandoned: AtomicBool::new(false) })
+    }
+
+    /// Looks something up, for an async caller.
+    pub async fn read<R: Send + 'static>(
+        &self,
+        call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static,
+    ) -> Result<R, TableError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job<T> = Box::new(move |table| drop(answer.send(caught(|| call(table)))));
+        self.send(&self.reads, job)?;
+        match tokio::time::timeout(self.patience, answered).await {
+            Ok(Ok(result)) => result,
+            _ => Err(too_slow(self.patience)),
+        }
+    }
+
+    /// Runs the writer's call and waits for it on this thread.
+    pub fn write<R: Send + 'static>(&self, call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static) -> Result<R, TableError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job: Job<T> = Box::new(move |table| drop(answer.send(caught(|| call(table)))));
+        self.send(&self.writes, job)?;
+        answered.recv_timeout(self.patience).map_err(|_| too_slow(self.patience))?
+    }
+
+    /// Lets go of the table for good; true for the first caller.
+    pub fn abandon(&self) -> bool {
+        let first = !self.abandoned.swap(true, Ordering::AcqRel);
+        if first {
+            // Dropping what is broken may hang or panic: this handle keeps it from ever being dropped.
+            std::mem::forget(Arc::clone(&self.table));
+        }
+        first
+    }
+
+    /// Drops the table once nobody uses it any more, and returns when that is done.
+    ///
+    /// # Errors
+    /// Somebody still uses it, or it hangs.
+    pub fn close(held: Arc<Held<T>>) -> Result<(), TableError> {
+        let (patience, table) = (held.patience, Arc::downgrade(&held.table));
+        drop(held);
+        let end = Instant::now() + patience;
+        while table.strong_count() > 0 {
+            if Instant::now() > end {
+                return Err(too_slow(patience));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn send(&self, queue: &mpsc::Sender<Job<T>>, job: Job<T>) -> Result<(), TableError> {
+        let gone = || TableError("it was abandoned".into());
+        match self.abandoned.load(Ordering::Acquire) {
+            true => Err(gone()),
+            false => queue.send(job).map_err(|_| gone()),
+        }
+    }
+}
+
+fn work<T>(table: &T, jobs: &Mutex<mpsc::Receiver<Job<T>>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => job(table),
+            Err(_) => return,
+        }
+    }
+}
+
+fn caught<R>(call: impl FnOnce() -> Result<R, TableError>) -> Result<R, TableError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(TableError(format!("it panicked: {}", text.unwrap_or("without a word"))))
+    })
+}
+
+fn spawn(run: impl FnOnce() + Send + 'static) -> Result<(), TableError> {
+    let thread = std::thread::Builder::new().name("index-table".into()).spawn(run);
+    thread.map(drop).map_err(|error| TableError(format!("no thread for it: {error}")))
+}
+
+fn too_slow(patience: Duration) -> TableError {
+    TableError(format!("it did not answer within {patience:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::table::{Batch, Memory};
+
+    fn held() -> Held<Memory> {
+        Held::open(Duration::from_millis(100), || Ok(Memory::default())).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_panics_is_an_error() {
+        let held = held();
+        let error = held.read::<()>(|_| panic!("tried to serialize Uninitialized")).await.unwrap_err();
+        assert_eq!(error.0, "it panicked: tried to serialize Uninitialized");
+        assert_eq!(held.read(Table::position).await, Ok(0));
+    }
+
+    #[tokio::test]
+    async fn a_call_that_hangs_is_an_error_and_the_writer_is_not_held_up_by_readers() {
+        let held = held();
+        let (release, wait) = mpsc::channel::<()>();
+        let error = held.read(move |_| Ok(drop(wait.recv()))).await.unwrap_err();
+        assert!(error.0.contains("did not answer"), "{error}");
+        held.write(|table| table.apply(&Batch::new(), 7)).unwrap();
+        drop(release);
+        assert!(held.abandon() && !held.abandon());
+        assert!(held.read(Table::position).await.is_err());
+    }
+}
