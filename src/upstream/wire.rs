@@ -14,6 +14,8 @@ use super::{Cause, Deadlines, addresses};
 use crate::config;
 
 const REDIRECTS: usize = 5;
+/// Idle connections are dropped before common servers drop them, lest a request meets the end of one.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Bodies of refusals and redirects are read to this length, so that the connection can be used again.
 const SHORT_BODY: usize = 16 << 10;
 
@@ -83,6 +85,7 @@ impl Wire {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(self.connect)
+            .pool_idle_timeout(IDLE)
             .dns_resolver(addresses::Resolver)
             .tls_certs_merge(self.certificates.iter().cloned())
             .tls_danger_accept_invalid_certs(self.insecure);

@@ -197,6 +197,40 @@ async fn an_upstream_that_is_not_there_cannot_be_reached() {
 }
 
 #[tokio::test]
+async fn an_upstream_that_speaks_no_tls_is_no_https_upstream() {
+    let (hub, _) = hub().await;
+    let mut settings = hub.upstream_settings(REGISTRY);
+    for insecure in [false, true] {
+        settings.insecure = insecure;
+        settings.endpoints[0].url.set_scheme("https").unwrap();
+        let outcome = with_settings(settings.clone()).manifest(&nginx(), &tag("latest"), budget()).await;
+        let cause = cause(outcome);
+        assert!(matches!(cause, Cause::Unreachable(_)), "{cause:?}");
+    }
+    assert_eq!(hub.requests(), 0, "it was not asked in the clear instead");
+}
+
+#[tokio::test]
+async fn few_questions_run_at_once_and_blobs_wait_for_none_of_them() {
+    let (hub, image) = hub().await;
+    hub.on("/v2/library/nginx/manifests/", Fault::Latency { ms: 150 });
+    let upstream = upstream(&hub);
+    let reference = tag("latest");
+    let name = nginx();
+    let began = Instant::now();
+    let questions = futures_util::future::join_all((0..12).map(|_| upstream.head_manifest(&name, &reference, budget())));
+    let blob = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        upstream.blob(&name, &image.layers[0], 0, budget()).await.unwrap();
+        hub.requests()
+    };
+    let (outcomes, requests_then) = tokio::join!(questions, blob);
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert!(began.elapsed() >= Duration::from_millis(450), "three rounds of four");
+    assert!(requests_then <= 5, "the blob came in the first round");
+}
+
+#[tokio::test]
 async fn redirects_that_loop_or_lead_to_metadata_are_refused() {
     let (hub, _) = hub().await;
     for (target, requests) in [("/v2/library/nginx/manifests/latest", 6), ("http://169.254.169.254/latest/meta-data/", 1), ("ftp://a/", 1)]

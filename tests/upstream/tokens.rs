@@ -1,5 +1,7 @@
 //! Tokens and passwords: how often they are asked for, and who gets to see them.
 
+use std::sync::Arc;
+
 use futures_util::future::join_all;
 
 use super::fault_upstream::{Fault, FaultUpstream};
@@ -37,9 +39,16 @@ async fn a_token_is_asked_for_once_per_repository() {
 async fn fifty_questions_at_once_cause_one_negotiation() {
     let hub = hub().await;
     hub.on("/token", Fault::Latency { ms: 50 });
-    let upstream = upstream(&hub);
-    let outcomes = join_all((0..50).map(|_| head(&upstream, "a/one"))).await;
-    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    let upstream = Arc::new(upstream(&hub));
+    let asked = (0..50).map(|_| {
+        tokio::spawn({
+            let upstream = upstream.clone();
+            async move { head(&upstream, "a/one").await }
+        })
+    });
+    for outcome in join_all(asked).await {
+        outcome.unwrap().unwrap();
+    }
     assert_eq!(hub.count("GET", "/token"), 1);
 }
 
@@ -188,9 +197,9 @@ async fn credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
 async fn a_token_service_that_redirects_elsewhere_sees_no_credentials() {
     let hub = hub().await;
     hub.behave(|b| b.account = Some(("ann".into(), "secret".into())));
-    hub.on("/token", Fault::RedirectTo(format!("http://{}/token?scope=repository:a/one:pull", hub.cdn())));
-    let trusted = with_settings(with_account(&hub, "ann", "secret"));
-    // Both addresses serve `/token`, and the fault lets the redirect loop until the limit on the second one too.
-    assert!(matches!(cause(head(&trusted, "a/one").await), Cause::Token { .. }));
-    assert!(hub.seen().iter().filter(|seen| seen.cdn).all(|seen| seen.request.header("authorization").is_none()));
+    hub.on_nth("/token", 1, Fault::RedirectTo(format!("http://{}/token?scope=repository:a/one:pull", hub.cdn())));
+    let outcome = head(&with_settings(with_account(&hub, "ann", "secret")), "a/one").await;
+    assert!(matches!(cause(outcome), Cause::Token { .. }), "and what it grants anonymously is not taken for more");
+    let elsewhere: Vec<Seen> = hub.seen().into_iter().filter(|seen| seen.cdn).collect();
+    assert!(elsewhere.len() == 1 && elsewhere[0].request.header("authorization").is_none());
 }

@@ -60,7 +60,9 @@ pub async fn read_head(stream: &mut TcpStream, mut buffer: Vec<u8>) -> io::Resul
             let rest = buffer.split_off(end + 4);
             return Ok(Some((String::from_utf8_lossy(&buffer).into_owned(), rest)));
         }
-        if stream.read_buf(&mut buffer).await? == 0 {
+        // A TLS hello has no end that could be waited for.
+        let foreign = buffer.first().is_some_and(|byte| !byte.is_ascii_uppercase());
+        if foreign || stream.read_buf(&mut buffer).await? == 0 {
             return Ok(None);
         }
     }
