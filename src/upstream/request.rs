@@ -51,6 +51,7 @@ impl Upstream {
         let mut negotiated = false;
         loop {
             let place = self.place(ask.kind).await;
+            grant = grant.or_else(|| self.tokens.granted_by_now(&key));
             let question = Question {
                 lane: ask.kind.lane(),
                 method: ask.method.clone(),

@@ -84,6 +84,11 @@ impl Tokens {
         self.slot(key).lock().await.grant.clone().filter(Grant::holds)
     }
 
+    /// What was granted and still holds, when it can be told at once.
+    pub(super) fn granted_by_now(&self, key: &Key) -> Option<Grant> {
+        self.slot(key).try_lock().ok()?.grant.clone().filter(Grant::holds)
+    }
+
     /// A grant other than `refused`, negotiated with `ask` unless somebody else has one by now. `since` is when the
     /// caller began: a failure after that is the caller's too.
     pub(super) async fn negotiate<F>(&self, key: &Key, refused: Option<&Grant>, since: Instant, ask: F) -> Result<Grant, Trouble>

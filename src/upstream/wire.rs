@@ -14,6 +14,8 @@ use super::{Cause, Deadlines, addresses};
 use crate::config;
 
 const REDIRECTS: usize = 5;
+/// Idle connections are dropped before common servers drop them, lest a request meets the end of one.
+const IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 /// Bodies of refusals and redirects are read to this length, so that the connection can be used again.
 const SHORT_BODY: usize = 16 << 10;
 
@@ -83,6 +85,7 @@ impl Wire {
             .redirect(redirect::Policy::none())
             .referer(false)
             .connect_timeout(self.connect)
+            .pool_idle_timeout(IDLE)
             .dns_resolver(addresses::Resolver)
             .tls_certs_merge(self.certificates.iter().cloned())
             .tls_danger_accept_invalid_certs(self.insecure);
@@ -109,30 +112,16 @@ impl Wire {
                 request = request.header(AUTHORIZATION, authorization);
             }
             let response = request.send().await.map_err(|error| self.cause(error))?;
-            let Some(next) = self.next_hop(&url, &response)? else { return Ok(Arrived { response, strayed }) };
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok(Arrived { response, strayed });
+            }
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let next = next_hop(&url, location, self.insecure)?;
             read_short(response).await;
             strayed |= next.origin() != home;
             url = next;
         }
         Err(Cause::Malformed { what: "answer", text: format!("it redirects more than {REDIRECTS} times") })
-    }
-
-    fn next_hop(&self, from: &Url, response: &Response) -> Result<Option<Url>, Cause> {
-        let follow = matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
-        if !follow {
-            return Ok(None);
-        }
-        let refuse = |text: &str| Cause::Malformed { what: "redirect", text: text.to_owned() };
-        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).ok_or(refuse("it has no Location"))?;
-        let mut next = from.join(location).map_err(|_| refuse("its Location is no URL"))?;
-        match (from.scheme(), next.scheme()) {
-            (_, "https") | ("http", "http") => {}
-            ("https", "http") if self.insecure => {}
-            _ => return Err(refuse("it leads away from https")),
-        }
-        let stripped = next.set_username("").and_then(|()| next.set_password(None));
-        stripped.map_err(|()| refuse("its Location has no host"))?;
-        Ok(Some(next))
     }
 
     fn cause(&self, error: reqwest::Error) -> Cause {
@@ -142,6 +131,21 @@ impl Wire {
             error => broken(error),
         }
     }
+}
+
+/// Where a redirect leads, without a name and password that it may bring.
+fn next_hop(from: &Url, location: &str, insecure: bool) -> Result<Url, Cause> {
+    let refuse = |text: &str| Cause::Malformed { what: "redirect", text: text.to_owned() };
+    let mut next =
+        Some(location).filter(|text| !text.is_empty()).and_then(|text| from.join(text).ok()).ok_or_else(|| refuse("it leads nowhere"))?;
+    match (from.scheme(), next.scheme()) {
+        (_, "https") | ("http", "http") => {}
+        ("https", "http") if insecure => {}
+        _ => return Err(refuse("it leads away from https")),
+    }
+    let stripped = next.set_username("").and_then(|()| next.set_password(None));
+    stripped.map_err(|()| refuse("it has no host"))?;
+    Ok(next)
 }
 
 /// A connection that broke in the middle.
@@ -186,5 +190,25 @@ pub(super) async fn read_short(response: Response) -> Bytes {
     match long || response.status() == StatusCode::NO_CONTENT {
         true => Bytes::new(),
         false => read_all(response, SHORT_BODY).await.ok().flatten().unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_redirect_leads_away_from_https() {
+        let hop = |from: &str, to: &str, insecure| next_hop(&from.parse().unwrap(), to, insecure).ok().map(String::from);
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(hop("https://a/v2/x", "/y?z", false), some("https://a/y?z"));
+        assert_eq!(hop("https://a/v2/x", "https://b/y", false), some("https://b/y"));
+        assert_eq!(hop("http://a/v2/x", "https://b/y", false), some("https://b/y"));
+        assert_eq!(hop("http://a/v2/x", "http://b/y", false), some("http://b/y"));
+        assert_eq!(hop("https://a/v2/x", "http://b/y", true), some("http://b/y"));
+        assert_eq!(hop("https://a/v2/x", "https://u:p@b/y", false), some("https://b/y"));
+        for (to, insecure) in [("http://a/y", false), ("ftp://a/y", true), ("file:///etc/passwd", true), ("", true), ("http://", true)] {
+            assert_eq!(hop("https://a/v2/x", to, insecure), None, "{to}");
+        }
     }
 }
