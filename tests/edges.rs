@@ -158,13 +158,14 @@ async fn headers_that_drip_do_not_move_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_connection_serves_again_and_is_closed_when_idle() {
+async fn a_connection_that_rested_serves_again_and_is_closed_when_idle() {
     let server = Server::start(Limits { headers: LONG * 2, ..limits() }).await;
     let mut client = server.connect(GET).await;
     let mut room = [0; 4096];
     let count = client.read(&mut room).await.unwrap();
     let address = client.local_addr().unwrap().to_string();
     assert!(String::from_utf8_lossy(&room[..count]).ends_with(&address), "the service knows the client's address");
+    sleep(limits().idle / 2).await;
     client.write_all(GET).await.unwrap();
     let (answer, clean) = rest(&mut client).await;
     assert!(clean && answer.starts_with("HTTP/1.1 200"), "{answer}");
@@ -320,6 +321,7 @@ async fn an_idle_connection_costs_little() {
         assert!(client.read(&mut [0; 256]).await.unwrap() > 0);
         held.push(client);
     }
+    sleep(Duration::from_millis(1500)).await;
     let grown = resident_kib().saturating_sub(before);
     println!("{} bytes for each idle connection, its client included", (grown << 10) / MANY);
     assert!(grown <= 32 * MANY, "{grown} KiB for {MANY} connections");

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 use tracing::debug;
@@ -59,7 +59,7 @@ pub(super) async fn serve<S, B>(
         return Box::pin(first::farewell(stream, first::NO_TLS)).await;
     }
     let pulse = Pulse::new(&limits, place, protocol == Protocol::Http2, Instant::now());
-    let io = TokioIo::new(Stream::new(stream, read, pulse.clone()));
+    let stream = Stream::new(stream, read, pulse.clone());
     let answering = pulse.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let running = answering.begin();
@@ -71,25 +71,53 @@ pub(super) async fn serve<S, B>(
         Protocol::Http2 => {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.max_header_list_size(BUFFER as u32).max_send_buf_size(BUFFER).max_concurrent_streams(STREAMS);
-            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
+            let mut connection = Box::pin(builder.serve_connection(TokioIo::new(stream), service));
+            drive(connection.as_mut(), &pulse, &leave).await
         }
-        _ => {
-            // The clock watches the headers too: hyper's own timer knows no difference between them and idle time.
-            let mut builder = http1::Builder::new();
-            builder.max_buf_size(BUFFER).max_header_size(BUFFER).header_read_timeout(None);
-            drive(Box::pin(builder.serve_connection(io, service)), &pulse, &leave).await
-        }
+        _ => http1(stream, service, &pulse, &leave).await,
     };
-    if let Some(reason) = end {
+    if let End::Cut(reason) = end {
         debug!(%client, reason, "connection closed");
     }
 }
 
-/// Runs a connection under its clock; why it was closed, if by us.
-async fn drive<C>(mut connection: Pin<Box<C>>, pulse: &Pulse, leave: &CancellationToken) -> Option<&'static str>
+/// How a connection, or a part of its life, ended.
+enum End {
+    Closed,
+    Rest,
+    Cut(&'static str),
+}
+
+/// Serves HTTP/1. A connection that rests keeps its socket alone: hyper's buffers are some 16 KiB, and thousands of clients rest.
+async fn http1<S, B>(mut stream: Stream, service: S, pulse: &Pulse, leave: &CancellationToken) -> End
 where
-    C: GracefulConnection,
+    S: HttpService<Incoming, ResBody = ResponseBody<B>, Error = Infallible> + Clone,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    let mut builder = http1::Builder::new();
+    // The clock watches the headers too: hyper's own timer knows no difference between them and idle time.
+    builder.max_buf_size(BUFFER).max_header_size(BUFFER).header_read_timeout(None);
+    loop {
+        let mut connection = Box::new(builder.serve_connection(TokioIo::new(stream), service.clone()));
+        match drive(Pin::new(&mut *connection), pulse, leave).await {
+            End::Rest => {}
+            end => return end,
+        }
+        let parts = connection.into_parts();
+        stream = parts.io.into_inner();
+        stream.unread(&parts.read_buf);
+        drop((parts.read_buf, parts.service));
+        match leave.run_until_cancelled(timeout_at(pulse.idle_until(), stream.wake())).await {
+            Some(Ok(true)) => {}
+            Some(Err(_)) => return End::Cut("no request came in time"),
+            Some(Ok(false)) | None => return End::Closed,
+        }
+    }
+}
+
+/// Runs a connection under its clock until it closes, rests, or must be closed.
+async fn drive<C: GracefulConnection>(mut connection: Pin<&mut C>, pulse: &Pulse, leave: &CancellationToken) -> End {
     let mut timer = Box::pin(sleep_until(Instant::now()));
     let mut leave = pin!(leave.cancelled());
     let mut leaving = false;
@@ -101,12 +129,13 @@ where
         }
         // How a client breaks a connection is nobody's concern: the service sees it where it matters.
         if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+            return Poll::Ready(End::Closed);
         }
         loop {
             match pulse.verdict(Instant::now()) {
                 Verdict::Fine => return Poll::Pending,
-                Verdict::Cut(reason) => return Poll::Ready(Some(reason)),
+                Verdict::Rest => return Poll::Ready(End::Rest),
+                Verdict::Cut(reason) => return Poll::Ready(End::Cut(reason)),
                 Verdict::Until(at) => {
                     if timer.deadline() != at {
                         timer.as_mut().reset(at);

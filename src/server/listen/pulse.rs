@@ -13,6 +13,9 @@ use crate::config::Limits;
 /// How long a connection without a request may stay once the server is leaving: enough for a last frame to go out.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// Silence after which a connection gives back its buffers.
+const REST: Duration = Duration::from_secs(1);
+
 /// Shared by the stream, the running answers and the task of one connection.
 pub(super) struct Pulse {
     idle: Duration,
@@ -52,6 +55,8 @@ pub(super) enum Verdict {
     Fine,
     /// Look again then.
     Until(Instant),
+    /// Nothing is on the way in either direction, and nothing was for a while.
+    Rest,
     Cut(&'static str),
 }
 
@@ -143,6 +148,19 @@ impl Pulse {
         if state.running > 0 {
             return Verdict::Fine;
         }
+        let rest = state.quiet_since + REST.min(self.idle / 4);
+        if !state.multiplexed && !state.leaving && state.headers_since.is_none() {
+            return if now >= rest { Verdict::Rest } else { Verdict::Until(rest) };
+        }
+        self.deadline(&state, now)
+    }
+
+    /// When a connection must go on which rests until its client speaks again.
+    pub(super) fn idle_until(&self) -> Instant {
+        self.state().quiet_since + self.idle
+    }
+
+    fn deadline(&self, state: &State, now: Instant) -> Verdict {
         let (since, patience, why) = match state.headers_since {
             Some(since) => (since, self.headers, "the request's headers did not come in time"),
             None => (state.quiet_since, self.idle, "no request came in time"),
@@ -236,6 +254,10 @@ mod tests {
         assert_eq!(pulse.verdict(start + 9000 * SECOND), Verdict::Fine, "waiting on the service does not count");
         drop(running);
         let after = Instant::now();
+        assert!(matches!(pulse.verdict(after), Verdict::Until(_)));
+        assert_eq!(pulse.verdict(after + SECOND), Verdict::Rest);
+        assert!(pulse.idle_until() <= after + 60 * SECOND);
+        pulse.heard(after + 50 * SECOND);
         assert!(!is_cut(&pulse, after + 59 * SECOND));
         assert!(is_cut(&pulse, after + 60 * SECOND));
     }

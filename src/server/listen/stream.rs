@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -23,6 +23,26 @@ pub(super) struct Stream {
 impl Stream {
     pub(super) fn new(inner: TcpStream, first: Vec<u8>, pulse: Arc<Pulse>) -> Stream {
         Stream { inner, first, pulse }
+    }
+
+    /// Puts bytes back that were read too early.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.first.extend_from_slice(bytes);
+        if !bytes.is_empty() {
+            self.pulse.heard(Instant::now());
+        }
+    }
+
+    /// Waits for the client to speak; `false`: it left.
+    pub(super) async fn wake(&mut self) -> bool {
+        let mut room = [0; 64];
+        while self.first.is_empty() {
+            match self.inner.read(&mut room).await {
+                Ok(count) if count > 0 => self.unread(&room[..count]),
+                _ => return false,
+            }
+        }
+        true
     }
 
     fn watch(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
