@@ -1,1 +1,149 @@
-//! Wires every room together.
+//! Wires every room together: what a data folder holds, and a server over it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use crate::auth::{MadeUp, Pace, Tokens, Users};
+use crate::config::{self, Settings};
+use crate::index::{Health, Index, Local, Options};
+use crate::registry::flight::Tuning;
+use crate::registry::{Member, Registry};
+use crate::server::{Server, listen};
+use crate::store::{BlobStore, FileStore, StoreError};
+use crate::telemetry;
+use crate::upkeep::control;
+use crate::upstream::Deadlines;
+
+/// How often figures that nobody asks for are brought up to date, and the disk's room is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What cannot be started, as a sentence with its remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Index(#[from] crate::index::OpenError),
+    #[error(transparent)]
+    Users(#[from] crate::auth::OpenError),
+    #[error(transparent)]
+    File(#[from] crate::auth::FileError),
+    #[error("upstream {registry}: {why}")]
+    Upstream { registry: String, why: String },
+    #[error("{0}")]
+    Socket(#[from] io::Error),
+}
+
+/// A data folder that is open: this process alone has it.
+pub struct Opened {
+    pub registry: Arc<Registry>,
+    index: Arc<dyn Index>,
+}
+
+/// Opens the data folder. Nothing is asked of any network.
+pub async fn open(settings: &Settings, deadlines: Deadlines, tuning: Tuning) -> Result<Opened, StartError> {
+    let (data, reserve) = (settings.storage.data.clone(), settings.storage.reserve);
+    let opened = tokio::task::spawn_blocking(move || FileStore::open(&data, reserve)).await;
+    let store: Arc<dyn BlobStore> = Arc::new(opened.map_err(io::Error::other)??);
+    let room = store.clone();
+    let options = Options {
+        roomy: Arc::new(move || room.room() > 0),
+        abandoned: Arc::new(|_| telemetry::metrics::index_abandoned()),
+        ..Options::new(&settings.storage.data)
+    };
+    let index: Arc<dyn Index> = Arc::new(Local::open(options).await?);
+    let offline = settings.cache.offline;
+    let member = |upstream: &config::Upstream| {
+        let failed = |why| StartError::Upstream { registry: upstream.registry.clone(), why };
+        Member::new(upstream, offline, deadlines).map_err(failed)
+    };
+    let members = settings.upstreams.iter().map(member).collect::<Result<_, _>>()?;
+    let registry = Registry::new(settings, index.clone(), store, members, deadlines, tuning);
+    Ok(Opened { registry, index })
+}
+
+impl Opened {
+    /// Leaves the data folder as it should be found.
+    pub async fn close(self) {
+        self.index.close().await;
+    }
+}
+
+/// A server that is about to answer.
+pub struct Running {
+    opened: Opened,
+    server: Arc<Server>,
+    listeners: Vec<TcpListener>,
+    /// The admin's password, when it was made up just now.
+    pub made_up: Option<MadeUp>,
+}
+
+/// Opens the sockets and the data folder.
+pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pace: Pace) -> Result<Running, StartError> {
+    let listeners = settings.server.listen.iter().map(|address| listen::bind(*address)).collect::<io::Result<Vec<_>>>()?;
+    let opened = open(settings, deadlines, tuning).await?;
+    let (data, auth) = (settings.storage.data.clone(), settings.auth.clone());
+    let keys = move || -> Result<_, StartError> {
+        let (users, made_up) = Users::open(&data, &auth, pace)?;
+        let users = Arc::new(users);
+        let tokens = Arc::new(Tokens::open(&data, users.clone())?);
+        Ok((users, tokens, made_up))
+    };
+    let (users, tokens, made_up) = tokio::task::spawn_blocking(keys).await.map_err(io::Error::other)??;
+    let metrics = settings.metrics.enabled.then(telemetry::metrics::install);
+    let server = Server::new(settings, opened.registry.clone(), users, tokens, metrics);
+    Ok(Running { opened, server, listeners, made_up })
+}
+
+impl Running {
+    /// Where it listens: the ports that were chosen, where a port was 0.
+    pub fn addresses(&self) -> io::Result<Vec<std::net::SocketAddr>> {
+        self.listeners.iter().map(TcpListener::local_addr).collect()
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.opened.registry
+    }
+
+    /// Answers until `shutdown`; then what runs may finish, and the data folder is closed.
+    pub async fn serve(self, settings: &Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let socket = control::bind(&settings.storage.data)?;
+        let commands = tokio::spawn(control::serve(socket, self.opened.registry.clone()));
+        let watch = tokio::spawn(watch(self.opened.index.clone()));
+        let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
+        }
+        watch.abort();
+        commands.abort();
+        let _ = std::fs::remove_file(control::path(&settings.storage.data));
+        self.opened.close().await;
+        Ok(())
+    }
+}
+
+/// Says once when the index becomes ready, and when promises can no longer be kept.
+async fn watch(index: Arc<dyn Index>) {
+    let mut last = Health::Filling;
+    loop {
+        let health = index.health();
+        if health != last {
+            match &health {
+                Health::Ready => tracing::info!("ready"),
+                Health::Filling => tracing::info!("the index is being read from the journal"),
+                Health::ReadOnly(why) => tracing::error!(%why, "pushes are refused"),
+            }
+            last = health;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The data folder as a person reads it.
+pub fn shown(data: &Path) -> String {
+    std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned()).display().to_string()
+}

@@ -16,6 +16,16 @@ pub enum Who {
     User(Arc<str>),
 }
 
+impl Who {
+    /// The user's name; empty for nobody in particular.
+    pub fn name(&self) -> &str {
+        match self {
+            Who::Anonymous => "",
+            Who::User(name) => name,
+        }
+    }
+}
+
 /// What can be done with a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {

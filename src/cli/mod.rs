@@ -1,4 +1,62 @@
-//! The command line.
+//! The command line: each command in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 pub mod arguments;
 pub mod config;
+mod healthcheck;
+mod prefetch;
+mod serve;
+
+use std::process::ExitCode;
+
+use arguments::Command;
+
+use crate::config::{Settings, Sources, load};
+
+/// Runs a command to its end.
+pub fn run(command: Command) -> ExitCode {
+    match command {
+        Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
+        Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),
+        Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
+        Command::Config(arguments) => {
+            let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());
+            ran.map_or(ExitCode::FAILURE, ExitCode::from)
+        }
+    }
+}
+
+/// Reads the configuration; all that is wrong with it is said, and nothing is run.
+fn with_settings<F>(sources: &Sources, run: impl FnOnce(Settings) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let loaded = match load(sources) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            eprintln!("{faults}");
+            return ExitCode::from(2);
+        }
+    };
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("entrepot: the system gives no threads: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let ended = runtime.block_on(run(loaded.settings));
+    // A blocking call that hangs must not keep a finished process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            if !why.is_empty() {
+                eprintln!("entrepot: {why}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

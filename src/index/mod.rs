@@ -36,6 +36,8 @@ pub trait Index: Send + Sync + 'static {
     async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRow>, Unavailable>;
     /// What some manifest of the repository says of its child `digest`.
     async fn edge(&self, repository: &Repository, digest: &Digest) -> Result<Option<EdgeRow>, Unavailable>;
+    /// The repository's manifests that have an edge to `child`, at most `limit`.
+    async fn parents(&self, repository: &Repository, child: &Digest, limit: usize) -> Result<Vec<Digest>, Unavailable>;
     async fn repository(&self, repository: &Repository) -> Result<Option<RepositoryRow>, Unavailable>;
     /// The repositories that may read the blob or have the manifest, at most `limit`.
     async fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<Repository>, Unavailable>;
@@ -255,4 +257,21 @@ pub enum CommitError {
     NotWritten(String),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl Change {
+    /// The repository that the change is about.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Change::Link { repository, .. }
+            | Change::Unlink { repository, .. }
+            | Change::Manifest { repository, .. }
+            | Change::RemoveManifest { repository, .. }
+            | Change::Tag { repository, .. }
+            | Change::Untag { repository, .. }
+            | Change::RemoveRepository { repository } => Some(repository),
+            Change::Live { .. } | Change::Doom { .. } | Change::Bury { .. } | Change::Bind { .. } => None,
+            Change::Upload { .. } | Change::EndUpload { .. } => None,
+        }
+    }
 }

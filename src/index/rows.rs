@@ -219,7 +219,9 @@ impl<'a> View<'a> {
     }
 
     fn remove_repository(&mut self, repository: &Repository) -> Result<(), TableError> {
-        for (space, reverse) in [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)] {
+        for (space, reverse) in
+            [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)]
+        {
             let prefix = Key::new(space).repository(repository);
             for key in self.keys(&prefix)? {
                 if let (Some(reverse), Some(digest)) = (reverse, keys::digest(&key[prefix.len()..])) {

@@ -25,7 +25,7 @@ impl Algorithm {
     }
 
     /// Length of the hash in bytes.
-    pub fn len(self) -> usize {
+    pub fn size(self) -> usize {
         match self {
             Algorithm::Sha256 => 32,
             Algorithm::Sha512 => 64,
@@ -49,7 +49,7 @@ impl FromStr for Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     algorithm: Algorithm,
-    /// The first `algorithm.len()` bytes count, the rest is zero.
+    /// The first `algorithm.size()` bytes count, the rest is zero.
     bytes: [u8; 64],
 }
 
@@ -79,7 +79,7 @@ impl Digest {
 
     /// The raw hash.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.size()]
     }
 
     /// The hash as lower-case hex.
@@ -101,7 +101,7 @@ impl FromStr for Digest {
         let (name, digits) = text.split_once(':').ok_or(InvalidDigest)?;
         let algorithm = Algorithm::from_str(name)?;
         let lower = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !lower || digits.len() != algorithm.len() * 2 {
+        if !lower || digits.len() != algorithm.size() * 2 {
             return Err(InvalidDigest);
         }
         let hash = hex::decode(digits).map_err(|_| InvalidDigest)?;

@@ -3,6 +3,7 @@
 //! Everything that comes from outside is parsed here once, into types that cannot hold anything else.
 
 mod digest;
+mod image;
 mod manifest;
 mod name;
 mod path_name;
@@ -12,9 +13,10 @@ mod route;
 mod scope;
 
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
+pub use image::{ImageName, InvalidImage};
 pub use manifest::{Child, InvalidManifest, MANIFEST_TYPES, MAX_MANIFEST, Manifest, Role};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
-pub use path_name::{PathName};
+pub use path_name::PathName;
 pub use range::{ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_range, parse_upload_range, upload_range};
 pub use reference::{InvalidReference, Reference, Tag};
 pub use route::{InvalidRoute, Route, UploadId};

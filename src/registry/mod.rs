@@ -1,3 +1,177 @@
-//! Placeholder of the room `registry`.
+//! What a registry does, with no word of HTTP: resolving names, serving and taking manifests and blobs.
+//!
+//! Reads go to the hosted store first and then to the upstreams; writes go to the hosted store alone.
 
+mod blobs;
+mod epochs;
+mod error;
+mod fetched;
 pub mod flight;
+mod group;
+mod keep;
+mod listing;
+mod manifests;
+mod member;
+mod prefetch;
+mod publish;
+mod questions;
+mod target;
+mod uploads;
+mod visibility;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use blobs::{Blob, BlobBytes};
+pub use epochs::Ticket;
+pub use error::{Error, Kind};
+pub use listing::Page;
+pub use manifests::Found;
+pub use member::Member;
+pub use prefetch::{Fetched, Platforms};
+pub use publish::Published;
+pub use target::{NoTarget, Shapes, Target};
+pub use uploads::{Body, Progress};
+
+use crate::auth::Who;
+use crate::config::{Patterns, Settings};
+use crate::index::{Change, CommitError, Expect, Index, Promise};
+use crate::oci::{Origin, Repository, RepositoryName};
+use crate::store::BlobStore;
+use crate::upstream::{Budget, Deadlines};
+
+/// Everything a request can be answered from.
+pub struct Registry {
+    index: Arc<dyn Index>,
+    store: Arc<dyn BlobStore>,
+    board: Arc<flight::Board>,
+    members: HashMap<String, Arc<Member>>,
+    /// The group, in order.
+    group: Vec<Origin>,
+    overlay: Patterns,
+    hosted: crate::config::Hosted,
+    shapes: Shapes,
+    deadlines: Deadlines,
+    epochs: epochs::Epochs,
+    uploads: uploads::Sessions,
+    fetched: fetched::Fetched,
+    verdicts: visibility::Verdicts,
+    this: Weak<Registry>,
+}
+
+/// Who reads, and how much of the group he sees.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub who: Who,
+    pub sight: Sight,
+}
+
+/// A push sees the hosted store alone; a pull sees everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    Everything,
+    Hosted,
+}
+
+/// Whether only the headers are wanted, or the bytes too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Want {
+    Head,
+    Bytes,
+}
+
+impl Registry {
+    /// Puts the parts together; nothing is read or asked yet.
+    pub fn new(
+        settings: &Settings,
+        index: Arc<dyn Index>,
+        store: Arc<dyn BlobStore>,
+        members: Vec<Member>,
+        deadlines: Deadlines,
+        tuning: flight::Tuning,
+    ) -> Arc<Registry> {
+        let shapes = Shapes::new(members.iter().map(|m| m.registry().to_owned()));
+        Arc::new_cyclic(|this| Registry {
+            this: this.clone(),
+            board: flight::Board::new(store.clone(), index.clone(), tuning),
+            members: members.into_iter().map(|m| (m.registry().to_owned(), Arc::new(m))).collect(),
+            group: settings.group.members.clone(),
+            overlay: settings.group.overlay.clone(),
+            hosted: settings.hosted.clone(),
+            shapes,
+            deadlines,
+            epochs: epochs::Epochs::default(),
+            uploads: uploads::Sessions::default(),
+            fetched: fetched::Fetched::default(),
+            verdicts: visibility::Verdicts::default(),
+            index,
+            store,
+        })
+    }
+
+    /// The target of a name as the client writes it.
+    pub fn target(&self, path_name: &str, ns: Option<&str>) -> Result<Target, Error> {
+        self.shapes.target(path_name, ns).map_err(|none| match none {
+            NoTarget::Registry(registry) => Error::new(
+                Kind::NameUnknown,
+                format!("{registry} is no upstream of this registry; its administrator can add [[upstream]] registry = \"{registry}\""),
+            ),
+            NoTarget::Name => Error::new(Kind::NameInvalid, crate::oci::InvalidName.to_string()),
+        })
+    }
+
+    pub fn index(&self) -> &Arc<dyn Index> {
+        &self.index
+    }
+
+    pub fn store(&self) -> &Arc<dyn BlobStore> {
+        &self.store
+    }
+
+    /// Fetches under way.
+    pub fn flights(&self) -> usize {
+        self.board.under_way()
+    }
+
+    /// For tasks that outlive the request.
+    fn this(&self) -> Arc<Registry> {
+        self.this.upgrade().expect("a registry is borrowed only while somebody holds it")
+    }
+
+    fn budget(&self) -> Budget {
+        Budget { until: std::time::Instant::now() + self.deadlines.budget }
+    }
+
+    fn member(&self, repository: &Repository) -> Option<&Arc<Member>> {
+        match &repository.origin {
+            Origin::Hosted => None,
+            Origin::Upstream(registry) => self.members.get(&**registry),
+        }
+    }
+
+    /// The group's upstream repositories for a name, in order.
+    fn upstream_members(&self, name: &RepositoryName) -> impl Iterator<Item = Repository> {
+        self.group.iter().filter_map(move |origin| match origin {
+            Origin::Hosted => None,
+            Origin::Upstream(registry) => Some(Repository::upstream(registry, name)),
+        })
+    }
+
+    fn groups_hosted(&self) -> bool {
+        self.group.contains(&Origin::Hosted)
+    }
+
+    /// Commits, and ends what was remembered of the repositories that changed before it returns.
+    async fn commit(&self, expects: Vec<Expect>, changes: Vec<Change>, promise: Promise) -> Result<(), CommitError> {
+        let changed: Vec<_> = changes.iter().filter_map(Change::repository).map(|r| self.epochs.slot(r)).collect();
+        let committed = self.index.commit(expects, changes, promise).await;
+        changed.into_iter().for_each(|slot| self.epochs.bump(slot));
+        committed
+    }
+}
+
+/// Unix milliseconds.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_millis() as u64)
+}

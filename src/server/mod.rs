@@ -1,3 +1,123 @@
-//! The registry over HTTP.
+//! The registry over HTTP: routes, who may use them, and answers. Every request under `/v2/` is parsed once, judged once, and makes one call on the registry.
 
+mod access;
+mod answers;
+mod blobs;
+mod errors;
+mod hot;
 pub mod listen;
+mod lists;
+mod manifests;
+mod probes;
+mod requests;
+mod token;
+mod uploads;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::get;
+use http::HeaderValue;
+use http::request::Parts;
+
+use crate::auth::{Rules, Tokens, Users};
+use crate::config::Settings;
+use crate::oci::Route;
+use crate::registry::Registry;
+use crate::telemetry;
+use answers::Refusal;
+
+/// What answers requests.
+pub struct Server {
+    registry: Arc<Registry>,
+    users: Arc<Users>,
+    tokens: Arc<Tokens>,
+    rules: Rules,
+    external_url: Option<String>,
+    metrics: Option<telemetry::metrics::Handle>,
+    hot: hot::Hot,
+    started: Instant,
+}
+
+impl Server {
+    pub fn new(
+        settings: &Settings,
+        registry: Arc<Registry>,
+        users: Arc<Users>,
+        tokens: Arc<Tokens>,
+        metrics: Option<telemetry::metrics::Handle>,
+    ) -> Arc<Server> {
+        Arc::new(Server {
+            registry,
+            users,
+            tokens,
+            rules: Rules { anonymous: settings.auth.anonymous },
+            external_url: settings.server.external_url.clone(),
+            metrics,
+            hot: hot::Hot::default(),
+            started: Instant::now(),
+        })
+    }
+
+    /// Every route of this server.
+    pub fn router(self: &Arc<Server>) -> Router {
+        Router::new()
+            .route("/healthz", get(probes::healthz))
+            .route("/readyz", get(probes::readyz))
+            .route("/metrics", get(probes::metrics))
+            .route("/token", get(token::by_query).post(token::by_form))
+            .route("/", get(probes::landing))
+            .fallback(registry)
+            .layer(axum::middleware::from_fn(requests::observe))
+            .with_state(self.clone())
+    }
+}
+
+/// Everything under `/v2/`, and what is nowhere.
+async fn registry(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = match server.hot_answer(&parts) {
+        Some(response) => response,
+        None => server.answer(&parts, body).await.unwrap_or_else(|refusal| refusal.into_response(&server.base(&parts), &parts.method)),
+    };
+    response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+    response
+}
+
+impl Server {
+    async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
+        match Route::parse(parts.method.as_str(), parts.uri.path())? {
+            Route::Base => self.base_route(parts).await,
+            Route::Catalog => self.catalog(parts).await,
+            Route::Tags { name } => self.tags(parts, &name).await,
+            Route::Manifest { name, reference } => self.manifest(parts, &name, &reference, body).await,
+            Route::Blob { name, digest } => self.blob(parts, &name, &digest).await,
+            Route::Uploads { name } => self.begin_upload(parts, &name, body).await,
+            Route::Upload { name, id } => self.upload(parts, &name, id.as_str(), body).await,
+            Route::Referrers { name, digest } => self.referrers(parts, &name, &digest).await,
+        }
+    }
+
+    /// How clients reach this server, without a slash at its end.
+    fn base(&self, parts: &Parts) -> String {
+        match &self.external_url {
+            Some(url) => url.clone(),
+            None => {
+                let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+                let host = named.or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost");
+                format!("http://{host}")
+            }
+        }
+    }
+}
+
+/// Where the request came from.
+fn client(parts: &Parts) -> SocketAddr {
+    let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+    parts.extensions.get::<listen::ClientAddress>().map_or(unknown, |address| address.0)
+}

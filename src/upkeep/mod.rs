@@ -1,1 +1,6 @@
-//! Placeholder of the room `upkeep`.
+//! Work that nobody waits for at a socket: filling the cache ahead, and the control socket by which commands reach a running server.
+
+pub mod control;
+mod prefetch;
+
+pub use prefetch::{Event, Order, prefetch};

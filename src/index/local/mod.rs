@@ -174,6 +174,11 @@ impl Index for Local {
         self.read(move |table| query::row(table, &key)).await
     }
 
+    async fn parents(&self, repository: &Repository, child: &Digest, limit: usize) -> Result<Vec<Digest>, Unavailable> {
+        let prefix = rows::member(b'e', repository, child);
+        self.read(move |table| query::parents(table, &prefix, limit)).await
+    }
+
     async fn edge(&self, repository: &Repository, digest: &Digest) -> Result<Option<EdgeRow>, Unavailable> {
         let prefix = rows::member(b'e', repository, digest).done();
         self.read(move |table| query::first(table, &prefix)).await

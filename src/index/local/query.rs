@@ -85,6 +85,10 @@ pub fn uploads(table: &dyn Table) -> Result<Vec<(String, UploadRow)>, TableError
     page(table, &Key::new(b'u'), None, usize::MAX)?.into_iter().map(|(id, value)| Ok((id, decode(&value)?))).collect()
 }
 
+pub fn parents(table: &dyn Table, prefix: &Key, limit: usize) -> Result<Vec<Digest>, TableError> {
+    Ok(table.scan(prefix.as_bytes(), None, limit)?.iter().filter_map(|(key, _)| keys::digest(&key[prefix.len()..])).collect())
+}
+
 pub fn doomed(table: &dyn Table, limit: usize) -> Result<Vec<Digest>, TableError> {
     Ok(table.scan(b"x", None, limit)?.iter().filter_map(|(key, _)| keys::digest(&key[1..])).collect())
 }

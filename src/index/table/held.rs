@@ -51,10 +51,7 @@ impl<T: Table + 'static> Held<T> {
     }
 
     /// Looks something up, for an async caller.
-    pub async fn read<R: Send + 'static>(
-        &self,
-        call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static,
-    ) -> Result<R, TableError> {
+    pub async fn read<R: Send + 'static>(&self, call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static) -> Result<R, TableError> {
         let (answer, answered) = oneshot::channel();
         let job: Job<T> = Box::new(move |table| drop(answer.send(caught(|| call(table)))));
         self.send(&self.reads, job)?;

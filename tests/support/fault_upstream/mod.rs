@@ -240,6 +240,7 @@ impl FaultUpstream {
             stale_if_error: None,
             negative_ttl: Duration::from_secs(30),
             connections: 16,
+            segments: 1,
             prefetch_layers: true,
             ca_file: None,
             insecure: true,

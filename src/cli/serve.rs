@@ -1,0 +1,73 @@
+//! `entrepot serve`: starts the server, says what a newcomer needs to know, and ends gracefully.
+
+use std::net::SocketAddr;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app;
+use crate::auth::Pace;
+use crate::config::Settings;
+use crate::registry::flight::Tuning;
+use crate::telemetry::log;
+use crate::upstream::Deadlines;
+
+/// Serves until SIGTERM or SIGINT.
+pub async fn run(settings: Settings) -> Result<(), String> {
+    let lowest = settings.log.requests.lowest_status();
+    let _log = log::init(log::Options { filter: &settings.log.level, json: settings.log.json, requests_from: lowest });
+    let running = app::start(&settings, Deadlines::default(), Tuning::default(), Pace::default()).await.map_err(|e| e.to_string())?;
+    let addresses = running.addresses().map_err(|e| e.to_string())?;
+    println!("{}", greeting(&settings, &addresses, running.made_up.as_ref().map(|made| made.password.reveal())));
+    let shutdown = ended().map_err(|e| format!("signals cannot be waited for: {e}"))?;
+    running.serve(&settings, shutdown).await.map_err(|e| e.to_string())
+}
+
+/// Comes when the process is asked to end.
+fn ended() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("ending: running transfers may finish");
+    })
+}
+
+fn greeting(settings: &Settings, addresses: &[SocketAddr], password: Option<&str>) -> String {
+    let listens: Vec<_> = addresses.iter().map(|address| format!("http://{address}")).collect();
+    let first = addresses.first().copied().unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 5000)));
+    let host = if first.ip().is_unspecified() { format!("localhost:{}", first.port()) } else { first.to_string() };
+    let mut text = format!(
+        "entrepot {} listens on {}\ndata is in {}\n",
+        env!("CARGO_PKG_VERSION"),
+        listens.join(", "),
+        app::shown(&settings.storage.data)
+    );
+    if let Some(password) = password {
+        let kept = settings.storage.data.join("admin-password");
+        text += &format!("the password of admin is {password} (kept in {} until you change it)\n", kept.display());
+    }
+    if settings.cache.offline {
+        text += "offline: no upstream is asked, what is cached is served\n";
+    }
+    text + &format!("\ntry next:\n  docker pull {host}/nginx\n  docker login {host} -u admin\n  entrepot prefetch alpine\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_says_where_what_and_how_to_go_on() {
+        let settings = Settings::builtin();
+        let text = greeting(&settings, &["0.0.0.0:5000".parse().unwrap()], Some("s3cret"));
+        for part in
+            ["http://0.0.0.0:5000", "password of admin is s3cret", "docker pull localhost:5000/nginx", "docker login", "entrepot prefetch"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let again = greeting(&settings, &["127.0.0.1:81".parse().unwrap()], None);
+        assert!(!again.contains("password") && again.contains("docker pull 127.0.0.1:81/nginx"));
+    }
+}

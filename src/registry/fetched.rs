@@ -1,0 +1,99 @@
+//! What is remembered, in memory alone, of what upstreams said: tags seen by HEAD, what they do not have, when they failed.
+
+use std::time::{Duration, Instant};
+
+use moka::Expiry;
+use moka::sync::Cache;
+
+use super::questions::Questions;
+use super::{Want, manifests::Outcome};
+use crate::oci::{Digest, Reference, Repository, Tag};
+use crate::upstream::{HeadAnswer, Refusal};
+
+/// How long a failed upstream is not asked again for a tag that can be served from the cache.
+const FAILURE_REST: Duration = Duration::from_secs(30);
+
+/// How long after its manifest an image's first blob starts the others.
+const SERVED: Duration = Duration::from_secs(300);
+
+/// Bounded; the oldest go first.
+const REMEMBERED: u64 = 10_000;
+
+pub struct Fetched {
+    /// Tags whose manifest is not stored, as a HEAD told them, and when.
+    heads: Cache<(Repository, Tag), (HeadAnswer, Instant)>,
+    /// Absent and denied answers until their `negative_ttl` ends.
+    refusals: Cache<(Repository, Reference), (Refusal, Duration)>,
+    /// Tags whose upstream could not be asked just now.
+    failures: Cache<(Repository, Tag), ()>,
+    /// Manifests whose bytes were served lately and whose layers were not started yet.
+    served: Cache<(Repository, Digest), ()>,
+    pub questions: Questions<(Repository, Reference, Want), Outcome>,
+}
+
+struct NegativeTtl;
+
+impl Expiry<(Repository, Reference), (Refusal, Duration)> for NegativeTtl {
+    fn expire_after_create(&self, _: &(Repository, Reference), value: &(Refusal, Duration), _: Instant) -> Option<Duration> {
+        Some(value.1)
+    }
+}
+
+impl Default for Fetched {
+    fn default() -> Fetched {
+        Fetched {
+            heads: Cache::builder().max_capacity(REMEMBERED).time_to_live(Duration::from_secs(3600)).build(),
+            refusals: Cache::builder().max_capacity(REMEMBERED).expire_after(NegativeTtl).build(),
+            failures: Cache::builder().max_capacity(REMEMBERED).time_to_live(FAILURE_REST).build(),
+            served: Cache::builder().max_capacity(REMEMBERED).time_to_live(SERVED).build(),
+            questions: Questions::default(),
+        }
+    }
+}
+
+impl Fetched {
+    /// What a HEAD told of the tag, if that is not older than `ttl`.
+    pub fn head(&self, repository: &Repository, tag: &Tag, ttl: Duration) -> Option<HeadAnswer> {
+        let (head, at) = self.heads.get(&(repository.clone(), tag.clone()))?;
+        (at.elapsed() < ttl).then_some(head)
+    }
+
+    pub fn saw_head(&self, repository: &Repository, tag: &Tag, head: &HeadAnswer) {
+        self.heads.insert((repository.clone(), tag.clone()), (head.clone(), Instant::now()));
+    }
+
+    /// The tags that a HEAD said to be `digest`: their manifest is about to be stored.
+    pub fn tags_of(&self, repository: &Repository, digest: &Digest) -> Vec<Tag> {
+        let named = |key: &(Repository, Tag), head: &HeadAnswer| key.0 == *repository && head.digest == Some(*digest);
+        let found: Vec<_> = self.heads.iter().filter(|(key, (head, _))| named(key, head)).map(|(key, _)| (*key).clone()).collect();
+        found.iter().for_each(|key| self.heads.invalidate(key));
+        found.into_iter().map(|(_, tag)| tag).collect()
+    }
+
+    pub fn refusal(&self, repository: &Repository, reference: &Reference) -> Option<Refusal> {
+        self.refusals.get(&(repository.clone(), reference.clone())).map(|(refusal, _)| refusal)
+    }
+
+    pub fn refused(&self, repository: &Repository, reference: &Reference, refusal: &Refusal, ttl: Duration) {
+        if !matches!(refusal, Refusal::Failed { .. }) && !ttl.is_zero() {
+            self.refusals.insert((repository.clone(), reference.clone()), (refusal.clone(), ttl));
+        }
+    }
+
+    pub fn failed(&self, repository: &Repository, tag: &Tag) {
+        self.failures.insert((repository.clone(), tag.clone()), ());
+    }
+
+    pub fn recently_failed(&self, repository: &Repository, tag: &Tag) -> bool {
+        self.failures.contains_key(&(repository.clone(), tag.clone()))
+    }
+
+    pub fn served(&self, repository: &Repository, digest: &Digest) {
+        self.served.insert((repository.clone(), *digest), ());
+    }
+
+    /// Whether the manifest was served lately; once for each time.
+    pub fn take_served(&self, repository: &Repository, digest: &Digest) -> bool {
+        self.served.remove(&(repository.clone(), *digest)).is_some()
+    }
+}

@@ -1,0 +1,75 @@
+//! Keeping what an upstream sent: a fetched manifest with its edges, and its layers ahead of their being asked for.
+
+use bytes::Bytes;
+
+use super::manifests::{Found, Miss};
+use super::{Error, Registry, now};
+use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow, Promise, TagRow};
+use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role, Tag};
+use crate::store::{DraftName, StoreError};
+use crate::upstream::{Cause, ManifestAnswer, Refusal};
+
+impl Registry {
+    /// Stores a fetched manifest, its edges and the tags that named it. With a full disk it is served all the same.
+    pub(super) async fn keep_manifest(&self, repository: &Repository, answer: ManifestAnswer, tags: Vec<Tag>) -> Result<Found, Miss> {
+        let digest = answer.digest;
+        let manifest = match Manifest::read(&answer.bytes, &answer.media_type) {
+            Ok(manifest) => Some(manifest),
+            Err(InvalidManifest::Ambiguous) => {
+                let cause = Cause::Malformed { what: "manifest", text: InvalidManifest::Ambiguous.to_string() };
+                return Err(Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause }));
+            }
+            // Bytes with the right digest are served whatever their form; they just reach nothing.
+            Err(_) => None,
+        };
+        let row = manifest_row(manifest.as_ref(), &answer);
+        let found = Found::new(repository, digest, &row, answer.bytes.clone());
+        let lease = self.index.lease(&[digest]);
+        match self.put_small(digest, answer.bytes).await {
+            Ok(()) => {}
+            Err(Error { kind: super::Kind::NoSpace, .. }) => {
+                tracing::warn!(%repository, %digest, "no space is left: a manifest passes through without being kept");
+                return Ok(found);
+            }
+            Err(error) => return Err(Miss::Ours(error)),
+        }
+        let mut changes = vec![Change::Live { digest, size: row.size }];
+        let edges = manifest.iter().flat_map(|m| &m.children).map(edge).collect();
+        changes.push(Change::Manifest { repository: repository.clone(), digest, row, edges });
+        let tag = |tag| Change::Tag { repository: repository.clone(), tag, row: TagRow { digest, at: now(), by: String::new() } };
+        changes.extend(tags.into_iter().map(tag));
+        self.commit(Vec::new(), changes, Promise::Appended).await?;
+        drop(lease);
+        Ok(found)
+    }
+
+    /// Puts bytes that are in memory into the store. The caller holds a lease and commits the row.
+    pub(super) async fn put_small(&self, digest: Digest, bytes: Bytes) -> Result<(), Error> {
+        let size = bytes.len() as u64;
+        if self.index.blob(&digest).await?.is_some() && self.store.stat(&digest).await? == Some(size) {
+            return Ok(());
+        }
+        let mut draft = self.store.draft(DraftName::Fetch).await?;
+        draft.append(vec![bytes]).await?;
+        let proved = draft.prove(&digest, Some(size)).await?;
+        let sealed = proved.sync().await?;
+        Ok(self.store.admit(sealed).await.map_err(|e: StoreError| e)?)
+    }
+}
+
+/// The row of a manifest whose media type is what the manifest says, else what the sender said.
+pub(super) fn manifest_row(manifest: Option<&Manifest>, answer: &ManifestAnswer) -> ManifestRow {
+    ManifestRow {
+        media_type: manifest.map_or(&answer.media_type, |m| &m.media_type).clone(),
+        size: answer.bytes.len() as u64,
+        subject: manifest.and_then(|m| m.subject),
+        artifact_type: manifest.and_then(|m| m.artifact_type.clone()),
+        annotations: manifest.map(|m| m.annotations.clone().into_iter().collect()).unwrap_or_default(),
+    }
+}
+
+/// The edge to a child.
+pub(super) fn edge(child: &Child) -> (Digest, EdgeRow) {
+    let kind = if child.role == Role::Manifest { EdgeKind::Manifest } else { EdgeKind::Blob };
+    (child.digest, EdgeRow { kind, size: child.size, media_type: child.media_type.clone() })
+}

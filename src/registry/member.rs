@@ -1,0 +1,64 @@
+//! One upstream as the registry uses it: the client, its policy, and places for its blob bodies.
+
+use std::sync::Arc;
+
+use super::flight::Places;
+use crate::config;
+use crate::oci::{Repository, RepositoryName};
+use crate::upstream::{Deadlines, Upstream};
+
+pub struct Member {
+    upstream: Upstream,
+    places: Arc<Places>,
+    offline: bool,
+}
+
+impl Member {
+    /// # Errors
+    /// Says what of the settings cannot be used.
+    pub fn new(settings: &config::Upstream, offline: bool, deadlines: Deadlines) -> Result<Member, String> {
+        let places = Places::new(settings.connections);
+        Ok(Member { upstream: Upstream::new(settings, deadlines)?, places, offline: offline || settings.offline })
+    }
+
+    pub fn registry(&self) -> &str {
+        self.upstream.registry()
+    }
+
+    pub fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    pub fn settings(&self) -> &config::Upstream {
+        self.upstream.settings()
+    }
+
+    pub fn places(&self) -> &Arc<Places> {
+        &self.places
+    }
+
+    /// Why the upstream must not be asked for the repository, as a sentence.
+    pub fn forbids(&self, name: &RepositoryName) -> Option<String> {
+        let settings = self.settings();
+        let registry = self.registry();
+        if self.offline {
+            return Some(format!("{registry} is offline here, and this is not in the cache; prefetch it while there is a network"));
+        }
+        let allowed = settings.allow.matches(name.as_str()) && !settings.deny.matches(name.as_str());
+        (!allowed).then(|| format!("this registry's configuration does not allow {name} to be fetched from {registry}"))
+    }
+
+    pub fn is_offline(&self) -> bool {
+        self.offline
+    }
+
+    /// Whether some endpoint is asked with credentials.
+    pub fn has_credentials(&self) -> bool {
+        self.settings().endpoints.iter().any(|e| e.credentials.is_some())
+    }
+
+    /// The canonical repository of a name here.
+    pub fn repository(&self, name: &RepositoryName) -> Repository {
+        Repository::upstream(self.registry(), name)
+    }
+}

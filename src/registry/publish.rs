@@ -1,0 +1,254 @@
+//! Publishing: manifests and tags of the hosted store, made and removed. Every change of a hosted tag goes through here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::keep::{edge, manifest_row};
+use super::{Error, Kind, Reader, Registry, now};
+use crate::config::Redeploy;
+use crate::index::{Change, CommitError, Expect, Promise, TagRow};
+use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
+use crate::upstream::ManifestAnswer;
+
+/// How often a commit that somebody else's commit got ahead of is tried again.
+const TRIES: usize = 5;
+
+/// A manifest that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub digest: Digest,
+    pub subject: Option<Digest>,
+}
+
+/// What a manifest reaches, as far as the pusher may read it here.
+#[derive(Default)]
+struct Reach {
+    /// Links and child manifests that the repository gains.
+    gains: BTreeMap<Digest, Change>,
+    visited: BTreeSet<Digest>,
+    missing: Vec<Digest>,
+}
+
+impl Registry {
+    /// Takes a manifest: links what it reaches, names it by the tag, in one commit that survives power loss.
+    pub async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        reference: &Reference,
+        content_type: &str,
+        bytes: Bytes,
+        reader: &Reader,
+    ) -> Result<Published, Error> {
+        if bytes.len() > MAX_MANIFEST {
+            return Err(Error::new(Kind::ManifestTooLarge, format!("a manifest has at most {MAX_MANIFEST} bytes")));
+        }
+        let hosted = Repository::hosted(name);
+        let manifest = Manifest::pushed(&bytes, content_type)?;
+        let (digest, tag) = match reference {
+            Reference::Tag(tag) => (Digest::of(&bytes), Some(tag)),
+            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, None),
+            Reference::Digest(digest) => {
+                let text = format!("the manifest's digest is {}, not {digest}; push it again", Digest::of(&bytes));
+                return Err(Error::new(Kind::DigestInvalid, text));
+            }
+        };
+        let reached: Vec<_> = manifest.children.iter().map(|c| c.digest).chain([digest]).collect();
+        let _lease = self.index.lease(&reached);
+        let reach = self.reach(name, &hosted, &manifest, reader).await?;
+        if !reach.missing.is_empty() && !self.hosted.sparse {
+            let list = reach.missing.iter().map(Digest::to_string).collect::<Vec<_>>().join(", ");
+            let text = format!("the manifest refers to blobs that are not in {hosted}: {list}; push them first");
+            return Err(Error { digests: reach.missing, ..Error::new(Kind::ManifestBlobUnknown, text) });
+        }
+        let answer = ManifestAnswer { bytes: bytes.clone(), media_type: manifest.media_type.clone(), digest };
+        let row = manifest_row(Some(&manifest), &answer);
+        let claim = self.index.claim(&[digest]).await?;
+        self.put_small(digest, bytes).await?;
+        let mut changes: Vec<_> = reach.gains.into_values().collect();
+        changes.push(Change::Live { digest, size: row.size });
+        let edges = manifest.children.iter().map(edge).collect();
+        changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
+        self.commit_tag(&hosted, tag, digest, reader, changes).await?;
+        drop(claim);
+        Ok(Published { digest, subject: manifest.subject })
+    }
+
+    /// Commits with the tag, as the redeploy policy allows: check and change are one step.
+    async fn commit_tag(
+        &self,
+        hosted: &Repository,
+        tag: Option<&Tag>,
+        digest: Digest,
+        reader: &Reader,
+        changes: Vec<Change>,
+    ) -> Result<(), Error> {
+        self.writable(hosted)?;
+        for _ in 0..TRIES {
+            let (mut expects, mut changes) = (Vec::new(), changes.clone());
+            if let Some(tag) = tag {
+                let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
+                if current.is_some_and(|current| current != digest) && self.is_immutable(tag) {
+                    let text = format!("{hosted}:{tag} is immutable here and names another image already; push under a new tag");
+                    return Err(Error::new(Kind::TagImmutable, text));
+                }
+                if self.is_immutable(tag) {
+                    expects.push(Expect::Tag(hosted.clone(), tag.clone(), current));
+                }
+                let row = TagRow { digest, at: now(), by: reader.who.name().to_owned() };
+                changes.push(Change::Tag { repository: hosted.clone(), tag: tag.clone(), row });
+            }
+            match self.commit(expects, changes, Promise::Durable).await {
+                Err(CommitError::Refused(Expect::Tag(..))) => continue,
+                done => return Ok(done?),
+            }
+        }
+        Err(Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again")))
+    }
+
+    /// Walks what the manifest reaches and gathers what the repository must gain to serve it.
+    async fn reach(&self, name: &RepositoryName, hosted: &Repository, manifest: &Manifest, reader: &Reader) -> Result<Reach, Error> {
+        let mut others = Vec::new();
+        for member in self.upstream_members(name) {
+            let seen = self.may_see(&member, &Reference::Digest(Digest::of(b"")), reader).await;
+            if self.index.repository(&member).await?.is_some() && seen.is_ok_and(|seen| seen) {
+                others.push(member);
+            }
+        }
+        let mut reach = Reach::default();
+        let mut todo = vec![(manifest.clone(), true)];
+        while let Some((manifest, pushed)) = todo.pop() {
+            for child in &manifest.children {
+                if !reach.visited.insert(child.digest) {
+                    continue;
+                }
+                if child.role == Role::Manifest {
+                    todo.extend(self.reach_manifest(hosted, &others, &child.digest, &mut reach).await?.map(|m| (m, false)));
+                } else if !self.reach_blob(hosted, &others, &child.digest, &mut reach).await? && pushed && child.role != Role::Foreign {
+                    reach.missing.push(child.digest);
+                }
+            }
+        }
+        Ok(reach)
+    }
+
+    async fn reach_blob(&self, hosted: &Repository, others: &[Repository], digest: &Digest, reach: &mut Reach) -> Result<bool, Error> {
+        if self.index.blob(digest).await?.is_none() {
+            return Ok(false);
+        }
+        if self.index.linked(hosted, digest).await? {
+            return Ok(true);
+        }
+        for other in others {
+            if self.index.linked(other, digest).await? {
+                reach.gains.insert(*digest, Change::Link { repository: hosted.clone(), digest: *digest });
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A child manifest that came through the cache is taken over; the manifest, when there is more to walk.
+    async fn reach_manifest(
+        &self,
+        hosted: &Repository,
+        others: &[Repository],
+        digest: &Digest,
+        reach: &mut Reach,
+    ) -> Result<Option<Manifest>, Error> {
+        if self.index.manifest(hosted, digest).await?.is_some() {
+            return Ok(None);
+        }
+        for other in others {
+            let Some(row) = self.index.manifest(other, digest).await? else { continue };
+            let Some(bytes) = self.manifest_bytes(digest, row.size).await? else { continue };
+            let Ok(manifest) = Manifest::read(&bytes, &row.media_type) else { continue };
+            let edges = manifest.children.iter().map(edge).collect();
+            reach.gains.insert(*digest, Change::Manifest { repository: hosted.clone(), digest: *digest, row, edges });
+            return Ok(Some(manifest));
+        }
+        Ok(None)
+    }
+
+    /// Removes a tag, or a manifest with every tag that names it.
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<(), Error> {
+        let hosted = Repository::hosted(name);
+        self.writable(&hosted)?;
+        let unknown = || Error::new(Kind::ManifestUnknown, format!("{hosted} has no {reference} to delete"));
+        match reference {
+            Reference::Tag(tag) => {
+                let row = self.index.tag(&hosted, tag).await?.ok_or_else(unknown)?;
+                self.deletable(&hosted, tag)?;
+                let expect = Expect::Tag(hosted.clone(), tag.clone(), Some(row.digest));
+                let untag = Change::Untag { repository: hosted, tag: tag.clone() };
+                Ok(self.commit(vec![expect], vec![untag], Promise::Durable).await?)
+            }
+            Reference::Digest(digest) => {
+                self.index.manifest(&hosted, digest).await?.ok_or_else(unknown)?;
+                for tag in self.tags_naming(&hosted, digest).await? {
+                    self.deletable(&hosted, &tag)?;
+                }
+                let expect = Expect::Manifest(hosted.clone(), *digest);
+                let remove = Change::RemoveManifest { repository: hosted, digest: *digest };
+                Ok(self.commit(vec![expect], vec![remove], Promise::Durable).await?)
+            }
+        }
+    }
+
+    /// Takes the blob from the repository; its bytes stay while anybody else needs them.
+    pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
+        let hosted = Repository::hosted(name);
+        self.writable(&hosted)?;
+        if !self.index.linked(&hosted, digest).await? {
+            return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
+        }
+        let unlink = Change::Unlink { repository: hosted, digest: *digest };
+        Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
+    }
+
+    async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
+        let (mut naming, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.index.tags(hosted, after.as_deref(), 1000).await?;
+            let Some((last, _)) = page.last() else { return Ok(naming) };
+            after = Some(last.to_string());
+            naming.extend(page.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag));
+        }
+    }
+
+    /// Whether pushing under the name changes what mirror clients get from an upstream.
+    pub async fn shadows(&self, name: &RepositoryName) -> Result<bool, Error> {
+        if self.overlay.matches(name.long().as_str()) {
+            return Ok(true);
+        }
+        if self.index.repository(&Repository::hosted(name)).await?.is_some() {
+            return Ok(false);
+        }
+        for member in self.upstream_members(name) {
+            if self.index.repository(&member).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_immutable(&self, tag: &Tag) -> bool {
+        self.hosted.redeploy == Redeploy::Deny || self.hosted.immutable_tags.matches(tag.as_str())
+    }
+
+    fn writable(&self, hosted: &Repository) -> Result<(), Error> {
+        match self.hosted.redeploy {
+            Redeploy::ReadOnly => {
+                Err(Error::new(Kind::Denied, format!("{hosted} cannot be changed: this registry is read-only (hosted.redeploy)")))
+            }
+            Redeploy::Allow | Redeploy::Deny => Ok(()),
+        }
+    }
+
+    fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {
+        match self.is_immutable(tag) {
+            true => Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and cannot be deleted"))),
+            false => Ok(()),
+        }
+    }
+}

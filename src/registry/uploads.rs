@@ -1,0 +1,248 @@
+//! Upload sessions: bytes on their way into the hosted store, in one request or many, over a restart if need be.
+//!
+//! A session belongs to one repository and one user; to anybody else it does not exist.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
+
+use super::{Error, Kind, Reader, Registry, now};
+use crate::auth::Who;
+use crate::index::{Change, Promise, UploadRow};
+use crate::oci::{Digest, Repository, RepositoryName};
+use crate::store::{Draft, DraftName};
+
+/// Bytes gathered before they are hashed and written.
+const BATCH: usize = 1 << 20;
+
+/// A request's body.
+pub type Body = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// How far an upload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    pub id: String,
+    /// Bytes received.
+    pub received: u64,
+}
+
+#[derive(Default)]
+pub struct Sessions(Mutex<HashMap<String, Arc<Session>>>);
+
+struct Session {
+    row: UploadRow,
+    draft: tokio::sync::Mutex<Option<Draft>>,
+}
+
+impl Registry {
+    /// Opens an upload into a hosted repository.
+    pub async fn start_upload(&self, name: &RepositoryName, who: &Who) -> Result<Progress, Error> {
+        let id = random_id();
+        let row = UploadRow { repository: Repository::hosted(name), user: who.name().to_owned(), started: now() };
+        let draft = self.store.draft(DraftName::Upload(id.clone())).await?;
+        let change = Change::Upload { id: id.clone(), row: row.clone() };
+        self.commit(Vec::new(), vec![change], Promise::Appended).await?;
+        self.uploads.insert(&id, Session { row, draft: tokio::sync::Mutex::new(Some(draft)) });
+        Ok(Progress { id, received: 0 })
+    }
+
+    /// Links a blob that the reader may read elsewhere; otherwise nothing happens.
+    pub async fn mount(&self, name: &RepositoryName, digest: &Digest, from: &[Repository]) -> Result<bool, Error> {
+        let hosted = Repository::hosted(name);
+        let _lease = self.index.lease(&[*digest]);
+        let Some(row) = self.index.blob(digest).await? else { return Ok(false) };
+        if self.store.stat(digest).await? != Some(row.size) {
+            return Ok(false);
+        }
+        for repository in from {
+            if self.index.linked(repository, digest).await? {
+                let changes = vec![Change::Link { repository: hosted, digest: *digest }];
+                self.commit(vec![crate::index::Expect::Live(*digest)], changes, Promise::Durable).await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The repositories that a name points at for somebody who mounts from it: hosted, then the group's upstreams.
+    pub async fn mount_sources(&self, target: &super::Target, reader: &Reader, digest: &Digest) -> Result<Vec<Repository>, Error> {
+        let candidates = match target {
+            super::Target::Upstream(repository) => vec![repository.clone()],
+            super::Target::Group(name) => std::iter::once(Repository::hosted(name)).chain(self.upstream_members(name)).collect(),
+        };
+        let mut seen = Vec::new();
+        for repository in candidates {
+            let visible = self.may_see_blob(&repository, digest, reader).await;
+            if visible.map_err(|miss| miss.into_error(Kind::BlobUnknown, "the blob to mount"))? {
+                seen.push(repository);
+            }
+        }
+        Ok(seen)
+    }
+
+    pub async fn upload_status(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<Progress, Error> {
+        let session = self.session(name, id, who).await?;
+        let draft = session.draft.lock().await;
+        Ok(Progress { id: id.to_owned(), received: draft.as_ref().ok_or_else(|| ended(id))?.len() })
+    }
+
+    /// Appends the body. `at` is where the client believes it goes.
+    pub async fn append_upload(&self, name: &RepositoryName, id: &str, who: &Who, at: Option<u64>, body: Body) -> Result<Progress, Error> {
+        let session = self.session(name, id, who).await?;
+        let mut draft = session.draft.try_lock().map_err(|_| busy(id))?;
+        let draft = draft.as_mut().ok_or_else(|| ended(id))?;
+        append(draft, at, body).await?;
+        Ok(Progress { id: id.to_owned(), received: draft.len() })
+    }
+
+    /// Appends the rest, checks the digest, and makes the blob readable in the repository.
+    pub async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: &str,
+        who: &Who,
+        digest: &Digest,
+        at: Option<u64>,
+        body: Body,
+    ) -> Result<(), Error> {
+        let session = self.session(name, id, who).await?;
+        let mut slot = session.draft.try_lock().map_err(|_| busy(id))?;
+        append(slot.as_mut().ok_or_else(|| ended(id))?, at, body).await?;
+        let draft = slot.take().ok_or_else(|| ended(id))?;
+        let done = self.admit_draft(&session.row.repository, draft, digest, Some(id)).await;
+        self.uploads.remove(id);
+        if done.is_err() {
+            self.forget(id).await?;
+        }
+        done
+    }
+
+    /// A whole blob in one request.
+    pub async fn upload_whole(&self, name: &RepositoryName, digest: &Digest, body: Body) -> Result<(), Error> {
+        let mut draft = self.store.draft(DraftName::Fetch).await?;
+        append(&mut draft, None, body).await?;
+        self.admit_draft(&Repository::hosted(name), draft, digest, None).await
+    }
+
+    pub async fn cancel_upload(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<(), Error> {
+        let session = self.session(name, id, who).await?;
+        session.draft.try_lock().map_err(|_| busy(id))?.take();
+        self.uploads.remove(id);
+        self.forget(id).await
+    }
+
+    async fn admit_draft(&self, hosted: &Repository, draft: Draft, digest: &Digest, upload: Option<&str>) -> Result<(), Error> {
+        let size = draft.len();
+        let sealed = draft.prove(digest, None).await?.sync().await?;
+        let lease = self.index.claim(&[*digest]).await?;
+        self.store.admit(sealed).await?;
+        let mut changes = vec![Change::Live { digest: *digest, size }, Change::Link { repository: hosted.clone(), digest: *digest }];
+        changes.extend(upload.map(|id| Change::EndUpload { id: id.to_owned() }));
+        self.commit(Vec::new(), changes, Promise::Durable).await?;
+        drop(lease);
+        Ok(())
+    }
+
+    async fn forget(&self, id: &str) -> Result<(), Error> {
+        self.store.discard(id).await?;
+        Ok(self.commit(Vec::new(), vec![Change::EndUpload { id: id.to_owned() }], Promise::Appended).await?)
+    }
+
+    /// The session, from before a restart if need be.
+    async fn session(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<Arc<Session>, Error> {
+        let session = match self.uploads.get(id) {
+            Some(session) => session,
+            None => {
+                let row = self.index.upload(id).await?.ok_or_else(|| ended(id))?;
+                let draft = self.store.reopen(id).await?.ok_or_else(|| ended(id))?;
+                self.uploads.insert(id, Session { row, draft: tokio::sync::Mutex::new(Some(draft)) })
+            }
+        };
+        let mine = session.row.repository == Repository::hosted(name) && session.row.user == who.name();
+        if mine { Ok(session) } else { Err(ended(id)) }
+    }
+}
+
+impl Sessions {
+    fn get(&self, id: &str) -> Option<Arc<Session>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Whoever comes second gets the session of the first.
+    fn insert(&self, id: &str, session: Session) -> Arc<Session> {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        open.entry(id.to_owned()).or_insert_with(|| Arc::new(session)).clone()
+    }
+
+    fn remove(&self, id: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// Writes one batch while the next one comes in.
+async fn append(draft: &mut Draft, at: Option<u64>, mut body: Body) -> Result<(), Error> {
+    if let Some(at) = at
+        && at != draft.len()
+    {
+        let text = format!("the chunk begins at byte {at}, but {} bytes are here; go on from there", draft.len());
+        return Err(Error::new(Kind::UploadRange, text));
+    }
+    let mut ready = batch(&mut body).await;
+    while !ready.0.is_empty() {
+        let chunks = std::mem::take(&mut ready.0);
+        let (written, next) = match ready.1 {
+            None => tokio::join!(draft.append(chunks), batch(&mut body)),
+            Some(_) => (draft.append(chunks).await, (Vec::new(), ready.1.take())),
+        };
+        written?;
+        ready = next;
+    }
+    match ready.1 {
+        Some(End::Broken(why)) => {
+            Err(Error::new(Kind::UploadInvalid, format!("the upload broke off: {why}; go on with it or start again")))
+        }
+        Some(End::Clean) | None => Ok(()),
+    }
+}
+
+enum End {
+    Clean,
+    Broken(std::io::Error),
+}
+
+/// What is ready of the body, at most about a batch, and its end when that is reached.
+async fn batch(body: &mut Body) -> (Vec<Bytes>, Option<End>) {
+    let (mut chunks, mut size) = (Vec::new(), 0);
+    while size < BATCH {
+        let next = if chunks.is_empty() { body.next().await } else { body.next().now_or_never().unwrap_or(Some(Ok(Bytes::new()))) };
+        match next {
+            None => return (chunks, Some(End::Clean)),
+            Some(Err(error)) => return (chunks, Some(End::Broken(error))),
+            Some(Ok(bytes)) if bytes.is_empty() && !chunks.is_empty() => break,
+            Some(Ok(bytes)) => {
+                size += bytes.len();
+                chunks.push(bytes);
+            }
+        }
+    }
+    (chunks, None)
+}
+
+fn ended(id: &str) -> Error {
+    Error::new(Kind::UploadUnknown, format!("there is no upload {id} of yours in this repository; start a new one"))
+}
+
+fn busy(id: &str) -> Error {
+    Error::new(Kind::UploadInvalid, format!("another request is writing the upload {id}"))
+}
+
+/// 128 random bits as hex.
+fn random_id() -> String {
+    let mut bytes = [0u8; 16];
+    let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
+    assert_eq!(filled, Ok(bytes.len()), "the kernel gives 16 random bytes at once");
+    format!("{:032x}", u128::from_be_bytes(bytes))
+}

@@ -1,0 +1,140 @@
+//! Who asks, and whether he may: the one place where a request's credentials meet the rules.
+
+use std::sync::Arc;
+
+use http::Method;
+use http::request::Parts;
+
+use super::answers::Refusal;
+use super::{Server, client};
+use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge};
+use crate::oci::{Actions, PathName, Scope};
+use crate::registry::{Error, Kind, Reader, Sight, Target};
+
+/// Whoever sent a request, after his credentials were checked.
+pub struct Caller {
+    pub who: Who,
+    /// Set when a token came.
+    pub claims: Option<Arc<Claims>>,
+    /// Whether any credentials came at all.
+    presented: bool,
+}
+
+/// What is to be done, and where.
+pub struct Wish<'a> {
+    pub action: Action,
+    pub target: &'a Target,
+    /// The name as the client writes it.
+    pub written: &'a PathName,
+    /// Whether the name came with an `ns`.
+    pub namespaced: bool,
+}
+
+impl Wish<'_> {
+    /// The scope that a challenge asks for.
+    fn scope(&self) -> Scope {
+        let actions = match self.action {
+            Action::Pull => Actions::PULL,
+            Action::Delete => Actions::PULL_DELETE,
+            Action::Push | Action::Shadow | Action::Admin => Actions::PULL_PUSH,
+        };
+        Scope::repository(self.target.judged(), actions)
+    }
+
+    /// The registry's failure as an answer to this wish: where a log-in would help, its challenge names the scope.
+    pub fn refused(&self, error: Error) -> Refusal {
+        match error.kind {
+            Kind::LogIn => Refusal::challenge(error.message, &[self.scope()], None),
+            _ => Refusal::Registry(error),
+        }
+    }
+
+    /// Whether the name has no prefix and no `ns`: the address that pulls and pushes alike.
+    fn at_root(&self) -> bool {
+        matches!(self.target, Target::Group(_)) && !self.namespaced
+    }
+}
+
+impl Server {
+    /// Checks the credentials. Where `lenient`, wrong or foreign ones are as good as none, and no failed log-in.
+    pub async fn caller(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
+        let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+        let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
+        match Credentials::parse(header) {
+            Credentials::None => Ok(nobody(false)),
+            Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
+                Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
+                Err(_) => {
+                    Err(Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken)))
+                }
+            },
+            Credentials::Basic { user, password } if lenient => {
+                let known = self.users.recognise(&user, &password).await;
+                Ok(known.map_or(nobody(true), |who| Caller { who, claims: None, presented: true }))
+            }
+            Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {
+                Ok(who) => Ok(Caller { who, claims: None, presented: true }),
+                Err(why) => Err(Refusal::not_verified(why, scopes)),
+            },
+            Credentials::Unknown if lenient => Ok(nobody(true)),
+            Credentials::Unknown => {
+                Err(Refusal::challenge("this Authorization header cannot be read; log in with docker login", scopes, None))
+            }
+        }
+    }
+
+    /// Checks credentials and judges the wish; what comes back may do it.
+    pub async fn admit(&self, parts: &Parts, wish: &Wish<'_>) -> Result<Caller, Refusal> {
+        let scopes = [wish.scope()];
+        let open = judge(&self.rules, &Who::Anonymous, wish.action, &wish.target.repository()) == Verdict::Allowed;
+        let root_head = parts.method == Method::HEAD && wish.at_root();
+        let caller = self.caller(parts, parts.method == Method::GET && open, &scopes).await?;
+        if root_head && !caller.presented {
+            let text = format!(
+                "HEAD of {} needs a token here (an anonymous one will do), so that pushes can be told from pulls",
+                wish.target.judged()
+            );
+            return Err(Refusal::challenge(text, &scopes, None));
+        }
+        self.judge(&caller, wish)?;
+        Ok(caller)
+    }
+
+    /// Whether the caller may, by his token and by the rules.
+    pub fn judge(&self, caller: &Caller, wish: &Wish<'_>) -> Result<(), Refusal> {
+        let (judged, scopes) = (wish.target.judged(), [wish.scope()]);
+        let verb = match wish.action {
+            Action::Pull => "pulling",
+            Action::Push | Action::Shadow => "pushing",
+            Action::Delete => "deleting from",
+            Action::Admin => "administering",
+        };
+        match judge(&self.rules, &caller.who, wish.action, &wish.target.repository()) {
+            Verdict::LogIn => {
+                Err(Refusal::challenge(format!("{verb} {judged} needs a log-in: docker login HOST, then try again"), &scopes, None))
+            }
+            Verdict::Denied => Err(Refusal::denied(format!("this account may not do that: {verb} {judged}"))),
+            Verdict::Allowed => match &caller.claims {
+                Some(claims) if !granted(claims, wish) => {
+                    let text = format!("the token was not made for {verb} {judged}; ask for another one");
+                    Err(Refusal::challenge(text, &scopes, Some(Fault::InsufficientScope)))
+                }
+                _ => Ok(()),
+            },
+        }
+    }
+
+    /// How much of the group a reader sees: a pusher's questions are answered from the hosted store alone.
+    pub fn reader(&self, parts: &Parts, caller: &Caller, wish: &Wish<'_>, is_blob: bool) -> Reader {
+        let asked_push = caller.claims.as_ref().is_some_and(|claims| claims.asked_push(wish.written.as_str()));
+        let may_push = || judge(&self.rules, &caller.who, Action::Push, &wish.target.repository()) == Verdict::Allowed;
+        let pushes = asked_push || (is_blob && caller.claims.is_none() && matches!(caller.who, Who::User(_)) && may_push());
+        let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
+        Reader { who: caller.who.clone(), sight }
+    }
+}
+
+fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {
+    let action = if wish.action == Action::Shadow { Action::Push } else { wish.action };
+    claims.grants(&wish.target.judged(), action) || (wish.namespaced && claims.grants(wish.written.as_str(), action))
+}

@@ -1,0 +1,54 @@
+//! What machines and people ask that is no registry's business: probes, figures, and a word of welcome.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::Server;
+use crate::index::Health;
+use crate::telemetry;
+
+/// The process runs and answers.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Requests can be answered: the index is whole, and promises can be kept.
+pub async fn readyz(State(server): State<Arc<Server>>) -> Response {
+    match server.registry.index().health() {
+        Health::Ready => "ready\n".into_response(),
+        Health::Filling => (StatusCode::SERVICE_UNAVAILABLE, "the index is being read from the journal\n").into_response(),
+        Health::ReadOnly(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("pushes are refused: {why}\n")).into_response(),
+    }
+}
+
+/// The figures in Prometheus' text form.
+pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
+    let Some(handle) = &server.metrics else {
+        return (StatusCode::NOT_FOUND, "metrics are switched off (metrics.enabled)\n").into_response();
+    };
+    telemetry::metrics::flights(server.registry.flights());
+    if let Ok(totals) = server.registry.index().totals().await {
+        telemetry::metrics::store(totals.blobs, totals.bytes);
+    }
+    let mut response = handle.render().into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+}
+
+/// `GET /`: where one is, and what to try next.
+pub async fn landing(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
+    let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:5000");
+    let host = server.external_url.as_deref().map_or(named, |url| url.split("//").last().unwrap_or(named));
+    let totals = server.registry.index().totals().await.unwrap_or_default();
+    let text = crate::web::welcome(
+        host,
+        &server.external_url.clone().unwrap_or_else(|| format!("http://{named}")),
+        totals,
+        server.started.elapsed(),
+    );
+    text.into_response()
+}

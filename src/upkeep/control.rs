@@ -1,0 +1,106 @@
+//! The control socket: how a command finds the running server of its data folder and has it do the work.
+//!
+//! One line of JSON asks, lines of JSON answer, then the connection closes. Who may use it is the socket file's mode: its owner alone.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+
+use super::prefetch::{Event, Order, prefetch};
+use crate::registry::Registry;
+
+/// The longest request that is read, in bytes.
+const LONGEST: u64 = 16 << 20;
+
+/// Events that may wait for a slow reader.
+const QUEUE: usize = 256;
+
+/// What can be asked of a running server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Prefetch(Order),
+}
+
+/// Where the socket of a data folder is.
+pub fn path(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+/// Takes the place of a socket that a killed server left. The caller holds the data folder's lock.
+pub fn bind(data: &Path) -> io::Result<UnixListener> {
+    let path = path(data);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers commands until it is dropped.
+pub async fn serve(listener: UnixListener, registry: Arc<Registry>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(answer(stream, registry.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the control socket cannot be read");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: UnixStream, registry: Arc<Registry>) {
+    let (reader, mut writer) = stream.into_split();
+    let mut line = String::new();
+    if BufReader::new(reader.take(LONGEST)).read_line(&mut line).await.is_err() {
+        return;
+    }
+    let Ok(Request::Prefetch(order)) = serde_json::from_str(&line) else {
+        tracing::warn!("a command of another version spoke to the control socket");
+        return;
+    };
+    let (events, mut told) = mpsc::channel(QUEUE);
+    tokio::spawn(prefetch(registry, order, events));
+    while let Some(event) = told.recv().await {
+        let text = serde_json::to_string(&event).expect("an event is plain data") + "\n";
+        if writer.write_all(text.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Asks the running server; `None` when there is none.
+///
+/// # Errors
+/// The socket is there and cannot be used: of another user, or broken.
+pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Receiver<Event>>> {
+    let mut stream = match UnixStream::connect(path(data)).await {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
+    stream.write_all(text.as_bytes()).await?;
+    let (events, told) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            let Ok(event) = serde_json::from_str(&line) else { return };
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(Some(told))
+}
