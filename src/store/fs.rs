@@ -47,6 +47,12 @@ impl FileStore {
         Ok(FileStore { trees: Arc::new(Trees::open(&blobs)?), staging, space, _lock: lock })
     }
 
+    /// Lets tests of other rooms meet a disk that fills up.
+    #[cfg(test)]
+    pub(crate) fn pretend_room(&self, left: u64) {
+        self.space.pretend(left);
+    }
+
     async fn in_staging<T: Send + 'static>(
         &self,
         work: impl FnOnce(Arc<Staging>) -> Result<T, StoreError> + Send + 'static,

@@ -11,13 +11,13 @@ use super::*;
 async fn two_hundred_followers_are_one_fetch() {
     let (harbour, bytes) = (Harbour::new().await, blob(4 * MIB + 17));
     let source = Arc::new(Scripted::new("a", &bytes).with(|script| script.latency = Duration::from_millis(20)));
-    for body in join_all((0..200).map(|_| harbour.pull(&source))).await {
-        assert!(body.unwrap() == bytes, "every body is right");
+    for right in join_all((0..200).map(|_| harbour.compare(&source, &bytes))).await {
+        assert!(right.unwrap(), "every body is right");
     }
     assert_eq!((source.opens(), source.confirms()), (1, 0));
     harbour.quiet().await;
     assert!(harbour.has(&source.digest).await);
-    assert_eq!(harbour.facts.links(), 1);
+    assert_eq!(harbour.links(&bytes).await, 1);
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn three_hundred_joins_at_the_moment_of_landing_meet_the_flight_or_the_blo
     assert!(drain(first.body(None)).await.unwrap() == bytes);
     assert_eq!((source.opens(), source.confirms()), (1, 0));
     harbour.quiet().await;
-    assert_eq!(harbour.facts.links(), 1);
+    assert_eq!(harbour.links(&bytes).await, 1);
 }
 
 #[tokio::test]

@@ -1,111 +1,99 @@
-//! The few facts that flights need, in memory.
+//! The index in memory over a real journal, with a journal that cannot be written on demand.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tempfile::TempDir;
 
 use crate::index::*;
 use crate::oci::{Digest, Origin, Repository, RepositoryName, Tag};
 
-#[derive(Default)]
-pub(super) struct Facts(Mutex<Rows>);
-
-#[derive(Default)]
-struct Rows {
-    live: HashMap<Digest, u64>,
-    links: HashSet<(Repository, Digest)>,
-    fails: bool,
+pub(super) struct Facts {
+    rows: Local,
+    unwritable: AtomicBool,
+    _data: TempDir,
 }
 
 impl Facts {
-    pub(super) fn size(&self, digest: &Digest) -> Option<u64> {
-        self.0.lock().unwrap().live.get(digest).copied()
-    }
-
-    pub(super) fn links(&self) -> usize {
-        self.0.lock().unwrap().links.len()
+    pub(super) async fn new() -> Facts {
+        let data = TempDir::new().unwrap();
+        let options = Options { engine: Engine::Memory, segment_size: 1 << 20, ..Options::new(data.path()) };
+        Facts { rows: Local::open(options).await.unwrap(), unwritable: AtomicBool::new(false), _data: data }
     }
 
     pub(super) fn fail(&self, fails: bool) {
-        self.0.lock().unwrap().fails = fails;
+        self.unwritable.store(fails, SeqCst);
     }
 }
 
 #[async_trait]
 impl Index for Facts {
-    async fn commit(&self, expects: Vec<Expect>, changes: Vec<Change>, _: Promise) -> Result<(), CommitError> {
-        let mut rows = self.0.lock().unwrap();
-        if rows.fails {
-            return Err(CommitError::NotWritten("as the test says".into()));
+    async fn commit(&self, expects: Vec<Expect>, changes: Vec<Change>, promise: Promise) -> Result<(), CommitError> {
+        match self.unwritable.load(SeqCst) {
+            true => Err(CommitError::NotWritten("as the test says".into())),
+            false => self.rows.commit(expects, changes, promise).await,
         }
-        for expect in expects {
-            if matches!(&expect, Expect::Live(digest) if !rows.live.contains_key(digest)) {
-                return Err(CommitError::Refused(expect));
-            }
-        }
-        for change in changes {
-            match change {
-                Change::Live { digest, size } => drop(rows.live.insert(digest, size)),
-                Change::Link { repository, digest } => drop(rows.links.insert((repository, digest))),
-                other => panic!("flights do not make {other:?}"),
-            }
-        }
-        Ok(())
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Option<BlobRow>, Unavailable> {
-        Ok(self.size(digest).map(|size| BlobRow { size }))
+        self.rows.blob(digest).await
     }
-
     async fn linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Unavailable> {
-        Ok(self.0.lock().unwrap().links.contains(&(repository.clone(), *digest)))
+        self.rows.linked(repository, digest).await
     }
-
-    fn lease(&self, _: &[Digest]) -> Lease {
-        Lease
+    async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<Option<ManifestRow>, Unavailable> {
+        self.rows.manifest(repository, digest).await
     }
-
-    async fn manifest(&self, _: &Repository, _: &Digest) -> Result<Option<ManifestRow>, Unavailable> {
-        unimplemented!()
+    async fn tag(&self, repository: &Repository, tag: &Tag) -> Result<Option<TagRow>, Unavailable> {
+        self.rows.tag(repository, tag).await
     }
-    async fn tag(&self, _: &Repository, _: &Tag) -> Result<Option<TagRow>, Unavailable> {
-        unimplemented!()
+    async fn edge(&self, repository: &Repository, digest: &Digest) -> Result<Option<EdgeRow>, Unavailable> {
+        self.rows.edge(repository, digest).await
     }
-    async fn edge(&self, _: &Repository, _: &Digest) -> Result<Option<EdgeRow>, Unavailable> {
-        unimplemented!()
+    async fn repository(&self, repository: &Repository) -> Result<Option<RepositoryRow>, Unavailable> {
+        self.rows.repository(repository).await
     }
-    async fn repository(&self, _: &Repository) -> Result<Option<RepositoryRow>, Unavailable> {
-        unimplemented!()
+    async fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<Repository>, Unavailable> {
+        self.rows.holders(digest, limit).await
     }
-    async fn holders(&self, _: &Digest, _: usize) -> Result<Vec<Repository>, Unavailable> {
-        unimplemented!()
+    async fn tags(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable> {
+        self.rows.tags(repository, after, limit).await
     }
-    async fn tags(&self, _: &Repository, _: Option<&str>, _: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable> {
-        unimplemented!()
+    async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable> {
+        self.rows.repositories(origin, after, limit).await
     }
-    async fn repositories(&self, _: &Origin, _: Option<&str>, _: usize) -> Result<Vec<RepositoryName>, Unavailable> {
-        unimplemented!()
+    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
+        self.rows.referrers(repository, subject).await
     }
-    async fn referrers(&self, _: &Repository, _: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
-        unimplemented!()
+    async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable> {
+        self.rows.bound(name).await
     }
-    async fn bound(&self, _: &RepositoryName) -> Result<Option<Origin>, Unavailable> {
-        unimplemented!()
-    }
-    async fn upload(&self, _: &str) -> Result<Option<UploadRow>, Unavailable> {
-        unimplemented!()
+    async fn upload(&self, id: &str) -> Result<Option<UploadRow>, Unavailable> {
+        self.rows.upload(id).await
     }
     async fn uploads(&self) -> Result<Vec<(String, UploadRow)>, Unavailable> {
-        unimplemented!()
+        self.rows.uploads().await
     }
     async fn totals(&self) -> Result<Totals, Unavailable> {
-        unimplemented!()
+        self.rows.totals().await
     }
-    fn lease_for(&self, _: &Digest, _: Duration) {}
+    fn lease(&self, digests: &[Digest]) -> Lease {
+        self.rows.lease(digests)
+    }
+    async fn claim(&self, digests: &[Digest]) -> Result<Lease, Unavailable> {
+        self.rows.claim(digests).await
+    }
+    async fn doomed(&self, limit: usize) -> Result<Vec<Digest>, Unavailable> {
+        self.rows.doomed(limit).await
+    }
+    fn lease_for(&self, digest: &Digest, time: Duration) {
+        self.rows.lease_for(digest, time);
+    }
     fn health(&self) -> Health {
-        Health::Ready
+        self.rows.health()
     }
-    async fn close(&self) {}
+    async fn close(&self) {
+        self.rows.close().await;
+    }
 }

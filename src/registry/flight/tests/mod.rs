@@ -20,6 +20,7 @@ use self::index::Facts;
 use self::source::Scripted;
 use self::store::Cellar;
 use super::{Board, FetchError, FlightBody, Follower, Tuning, Wish};
+use crate::index::Index;
 use crate::oci::Digest;
 use crate::store::BlobStore;
 use crate::upstream::Budget;
@@ -39,7 +40,7 @@ impl Harbour {
     }
 
     async fn tuned(tuning: Tuning) -> Harbour {
-        let (facts, cellar) = (Arc::new(Facts::default()), Arc::new(Cellar::new().await));
+        let (facts, cellar) = (Arc::new(Facts::new().await), Arc::new(Cellar::new()));
         let board = Board::new(cellar.clone(), facts.clone(), tuning);
         Harbour { board, facts, cellar }
     }
@@ -50,6 +51,13 @@ impl Harbour {
 
     async fn wish(&self, source: &Arc<Scripted>, wish: Wish) -> Result<Follower, FetchError> {
         self.board.join(&source.digest, source.edge, source.clone(), wish, soon()).await
+    }
+
+    /// Joins, and compares all bytes.
+    async fn compare(&self, source: &Arc<Scripted>, bytes: &[u8]) -> Result<bool, String> {
+        let follower = self.join(source).await.map_err(|error| error.to_string())?;
+        follower.head(soon()).await.map_err(|error| error.to_string())?;
+        reads(follower.body(None), bytes).await
     }
 
     /// Joins, and reads to the end or the cut.
@@ -64,8 +72,13 @@ impl Harbour {
         until(|| self.board.under_way() == 0).await;
     }
 
+    /// How many repositories may read it.
+    async fn links(&self, bytes: &Bytes) -> usize {
+        self.facts.holders(&Digest::of(bytes), 100).await.unwrap().len()
+    }
+
     async fn has(&self, digest: &Digest) -> bool {
-        self.facts.size(digest).is_some() && self.cellar.stat(digest).await.unwrap().is_some()
+        self.facts.blob(digest).await.unwrap().is_some() && self.cellar.stat(digest).await.unwrap().is_some()
     }
 }
 
@@ -98,6 +111,17 @@ async fn drain(mut body: FlightBody) -> Result<Vec<u8>, (Vec<u8>, String)> {
         }
     }
     Ok(bytes)
+}
+
+/// Reads on, and compares with what should come, without keeping it.
+async fn reads(mut body: FlightBody, bytes: &[u8]) -> Result<bool, String> {
+    let (mut at, mut right) = (0, true);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| error.to_string())?;
+        right &= bytes.get(at..at + chunk.len()) == Some(&chunk);
+        at += chunk.len();
+    }
+    Ok(right && at == bytes.len())
 }
 
 /// As many bytes as asked for, from a body that has more.

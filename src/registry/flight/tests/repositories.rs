@@ -20,7 +20,7 @@ async fn one_digest_under_five_repositories_is_one_fetch_and_five_links() {
     harbour.quiet().await;
     assert_eq!(sources.iter().map(|source| source.opens()).sum::<usize>(), 1);
     assert_eq!(sources.each_ref().map(|source| source.confirms()), [0, 1, 1, 1, 1]);
-    assert_eq!(harbour.facts.links(), 5);
+    assert_eq!(harbour.links(&bytes).await, 5);
 }
 
 #[tokio::test]
@@ -30,12 +30,12 @@ async fn bytes_that_are_here_need_a_right_of_their_own() {
     harbour.quiet().await;
     let stranger = Arc::new(Scripted::new("b", &bytes).with(|script| script.answer = Some(absent())));
     assert_eq!(harbour.pull(&stranger).await.unwrap_err(), "registry.test does not have it");
-    assert_eq!(harbour.facts.links(), 1);
+    assert_eq!(harbour.links(&bytes).await, 1);
     let entitled = Arc::new(Scripted::new("c", &bytes));
     for _ in 0..2 {
         assert!(harbour.pull(&entitled).await.unwrap() == bytes);
     }
-    assert_eq!((entitled.opens(), entitled.confirms(), harbour.facts.links()), (0, 1, 2));
+    assert_eq!((entitled.opens(), entitled.confirms(), harbour.links(&bytes).await), (0, 1, 2));
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn a_flight_of_another_repository_is_closed_to_who_has_no_right() {
     source.gate.send_replace(usize::MAX);
     assert!(drain(first.body(None)).await.unwrap() == bytes);
     harbour.quiet().await;
-    assert_eq!((stranger.opens(), harbour.facts.links()), (0, 1));
+    assert_eq!((stranger.opens(), harbour.links(&bytes).await), (0, 1));
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn absent_is_told_only_to_those_who_came_by_that_source() {
         assert_eq!((lost.unwrap_err(), twin.unwrap_err()), (refusal.to_string(), refusal.to_string()));
         assert!(won.unwrap() == bytes, "the flight goes on with the next source");
         harbour.quiet().await;
-        assert_eq!((refused.opens(), harbour.facts.links()), (1, 1), "no link without a right");
+        assert_eq!((refused.opens(), harbour.links(&bytes).await), (1, 1), "no link without a right");
     }
 }
 
@@ -82,5 +82,5 @@ async fn the_flight_fails_over_to_another_source_where_the_first_breaks() {
     assert!(got == bytes, "who came by a source that had opened stays");
     harbour.quiet().await;
     assert_eq!(other.opens.lock().unwrap()[..], [MIB as u64 / 2]);
-    assert_eq!(harbour.facts.links(), 2);
+    assert_eq!(harbour.links(&bytes).await, 2);
 }

@@ -1,61 +1,64 @@
-//! TEMP memory store
-use crate::oci::Digest;
-use crate::store::*;
-use async_trait::async_trait;
-use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, RwLock};
+//! The file store, with a disk that fills up on demand.
 
-#[derive(Default)]
+use std::ops::Range;
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use crate::oci::Digest;
+use crate::store::{BlobStore, Chunks, Draft, DraftName, FileStore, Sealed, StoreError};
+
 pub(super) struct Cellar {
-    blobs: Mutex<HashMap<Digest, Arc<RwLock<Vec<u8>>>>>,
-    limit: Mutex<Option<u64>>,
-    pub(super) room: AtomicU64,
+    files: FileStore,
+    _data: TempDir,
 }
+
 impl Cellar {
-    pub(super) async fn new() -> Cellar {
-        Cellar { room: AtomicU64::new(u64::MAX), ..Cellar::default() }
+    pub(super) fn new() -> Cellar {
+        let data = TempDir::new().unwrap();
+        Cellar { files: FileStore::open(data.path(), 0).unwrap(), _data: data }
     }
-    pub(super) fn fill_up(&self) {
-        self.room.store(0, SeqCst)
-    }
-    /// new drafts are full after so many bytes
-    pub(super) fn fills_after(&self, n: u64) {
-        *self.limit.lock().unwrap() = Some(n)
+
+    /// The disk takes so many more bytes, which nobody knows beforehand.
+    pub(super) fn fills_after(&self, bytes: usize) {
+        self.files.pretend_room(bytes as u64);
     }
 }
+
 #[async_trait]
 impl BlobStore for Cellar {
-    async fn draft(&self, _: DraftName) -> Result<Draft, StoreError> {
-        Ok(Draft(Default::default(), *self.limit.lock().unwrap()))
+    fn room(&self) -> u64 {
+        match self.files.room() {
+            0 => 0,
+            _ => u64::MAX,
+        }
     }
-    async fn reopen(&self, _: &str) -> Result<Option<Draft>, StoreError> {
-        unimplemented!()
+
+    async fn draft(&self, name: DraftName) -> Result<Draft, StoreError> {
+        self.files.draft(name).await
     }
-    async fn discard(&self, _: &str) -> Result<(), StoreError> {
-        unimplemented!()
+    async fn reopen(&self, upload: &str) -> Result<Option<Draft>, StoreError> {
+        self.files.reopen(upload).await
+    }
+    async fn discard(&self, upload: &str) -> Result<(), StoreError> {
+        self.files.discard(upload).await
     }
     async fn uploads(&self) -> Result<Vec<String>, StoreError> {
-        unimplemented!()
+        self.files.uploads().await
     }
     async fn admit(&self, sealed: Sealed) -> Result<(), StoreError> {
-        self.blobs.lock().unwrap().insert(sealed.1, sealed.0);
-        Ok(())
+        self.files.admit(sealed).await
     }
     async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<Option<Chunks>, StoreError> {
-        Ok(self.blobs.lock().unwrap().get(digest).map(|b| Chunks(b.clone(), range)))
+        self.files.read(digest, range).await
     }
     async fn stat(&self, digest: &Digest) -> Result<Option<u64>, StoreError> {
-        Ok(self.blobs.lock().unwrap().get(digest).map(|b| b.read().unwrap().len() as u64))
+        self.files.stat(digest).await
     }
-    async fn remove(&self, _: &Digest) -> Result<bool, StoreError> {
-        unimplemented!()
+    async fn remove(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.files.remove(digest).await
     }
-    async fn list(&self, _: Option<&Digest>, _: usize) -> Result<Vec<(Digest, u64)>, StoreError> {
-        unimplemented!()
-    }
-    fn room(&self) -> u64 {
-        self.room.load(SeqCst)
+    async fn list(&self, after: Option<&Digest>, limit: usize) -> Result<Vec<(Digest, u64)>, StoreError> {
+        self.files.list(after, limit).await
     }
 }
