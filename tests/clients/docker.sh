@@ -7,20 +7,6 @@ export DOCKER_CONFIG=$WORK/docker-config
 
 docker() { timeout 180 "$DOCKER" --host "unix://$DOCKER_SOCKET" "$@"; }
 
-# start_containerd PROGRAM: without its Kubernetes plugins, which would listen on a port.
-start_containerd() {
-  cat >"$WORK/containerd.toml" <<EOF
-version = 2
-root = "$WORK/containerd"
-state = "$WORK/containerd-state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
-[grpc]
-address = "$WORK/containerd.sock"
-EOF
-  start containerd "$1" --config "$WORK/containerd.toml"
-  await 30 containerd test -S "$WORK/containerd.sock"
-}
-
 # start_docker PROGRAM [JSON MEMBERS]: no bridge and no firewall rules, so it needs nothing from the machine's network.
 start_docker() {
   cat >"$WORK/daemon.json" <<EOF
