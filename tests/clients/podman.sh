@@ -20,7 +20,7 @@ pulled() {
 prints() {
   local expected=$1
   shift
-  same "output" "$expected" "$(podman run --rm --network none --ulimit host --security-opt seccomp=unconfined "$@")"
+  same "output" "$expected" "$(podman run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --security-opt seccomp=unconfined "$@")"
 }
 
 logs_in() {
