@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# What the protocol says on the wire: challenges, tokens, ranges, errors.
+. "$(dirname "$0")/lib.sh"
+needs curl jq docker-registry
+
+# status CURL OPTION…: the status alone.
+status() { curl -sS -o "$WORK/body" -w '%{http_code}' "$@"; }
+
+challenge() { curl -sS -o /dev/null -D - "$@" | tr -d '\r' | grep -i '^www-authenticate:'; }
+
+challenges_with_bearer() {
+  same "status" 401 "$(status "http://$ADDRESS/v2/")"
+  challenge "http://$ADDRESS/v2/" | grep -F "Bearer realm=\"http://$ADDRESS/token\""
+  curl -sS -o /dev/null -D - "http://$ADDRESS/v2/" | tr -d '\r' | grep -ix 'docker-distribution-api-version: registry/2.0'
+}
+
+tells_passwords_apart() {
+  same "status with the right password" 200 "$(status -u "admin:$PASSWORD" "http://$ADDRESS/v2/")"
+  same "status with a wrong one" 401 "$(status -u admin:wrong "http://$ADDRESS/v2/")"
+  same "status of a token asked with a wrong one" 401 "$(status -u admin:wrong "http://$ADDRESS/token?service=entrepot")"
+}
+
+# whole REPOSITORY TAG CURL OPTION…: an image by hand, each body against its digest.
+whole() {
+  local name=$1 tag=$2 blob
+  shift 2
+  curl -fsS -H "$MANIFESTS" "$@" "http://$ADDRESS/v2/$name/manifests/$tag" >"$WORK/manifest"
+  same "digest of the manifest" "$DEBIAN" "sha256:$(sha256sum <"$WORK/manifest" | cut -d ' ' -f 1)"
+  for blob in $(jq -r '.config.digest, .layers[].digest' "$WORK/manifest"); do
+    same "digest of a blob" "$blob" "sha256:$(curl -fsS "$@" "http://$ADDRESS/v2/$name/blobs/$blob" | sha256sum | cut -d ' ' -f 1)"
+  done
+}
+
+pulls_with_anonymous_token() { whole library/debian 12 -H "Authorization: Bearer $(token repository:library/debian:pull)"; }
+
+# A token of somebody else's registry is no reason to refuse what is open to all.
+pulls_with_foreign_password() { whole library/debian 12 -u somebody:foreign; }
+
+answers_ranges() {
+  local blob
+  blob=$(jq -r '.layers[0].digest' "$WORK/manifest")
+  same "status" 206 "$(status -r 1000-1999 "http://$ADDRESS/v2/library/debian/blobs/$blob")"
+  same "length" 1000 "$(stat -c %s "$WORK/body")"
+  curl -fsS "http://$ADDRESS/v2/library/debian/blobs/$blob" >"$WORK/whole"
+  cmp --ignore-initial 1000:0 --bytes 1000 "$WORK/whole" "$WORK/body"
+}
+
+head_is_challenged() {
+  same "status" 401 "$(status --head "http://$ADDRESS/v2/library/debian/manifests/12")"
+  challenge --head "http://$ADDRESS/v2/library/debian/manifests/12" | grep -F 'scope="repository:library/debian:pull"'
+}
+
+push_is_challenged() {
+  same "status" 401 "$(status -X POST "http://$ADDRESS/v2/team/app/blobs/uploads/")"
+  challenge -X POST "http://$ADDRESS/v2/team/app/blobs/uploads/" | grep -E 'scope="repository:team/app:(pull,push|push,pull)"'
+  same "status with an anonymous token" 401 \
+    "$(status -X POST -H "Authorization: Bearer $(token repository:team/app:pull,push)" "http://$ADDRESS/v2/team/app/blobs/uploads/")"
+}
+
+unknown_is_json() {
+  same "status" 404 "$(status "http://$ADDRESS/v2/no/such/manifests/1")"
+  jq -e '.errors[0] | .code and (.message | length > 0)' "$WORK/body"
+}
+
+# The head of a record and of a hello: what a client that tries TLS first sends.
+answers_a_tls_hello() {
+  local host=${ADDRESS%:*} port=${ADDRESS#*:}
+  exec 3<>"/dev/tcp/$host/$port"
+  printf '\x16\x03\x01\x00\x2e\x01\x00\x00\x2a\x03\x03%039d' 0 >&3
+  timeout 5 head -c 12 <&3 | grep -F 'HTTP/1.1 400'
+}
+
+outage_is_no_absence() {
+  status "http://$ADDRESS/v2/library/never-asked/manifests/1" >"$WORK/status"
+  grep -E '^50[234]$' "$WORK/status"
+  grep -F docker.io "$WORK/body"
+}
+
+start_upstream
+start_entrepot
+DEBIAN=$(upstream_digest library/debian 12)
+check "the front page tells what to do next" grep -F docker <(curl -fsS "http://$ADDRESS/")
+check "/v2/ is challenged with Bearer" challenges_with_bearer
+check "right and wrong passwords are told apart" tells_passwords_apart
+check "an image is pulled with an anonymous token" pulls_with_anonymous_token
+check "an image is pulled with somebody else's password" pulls_with_foreign_password
+check "a part of a blob is answered with that part" answers_ranges
+check "HEAD without credentials is challenged" head_is_challenged
+check "a push without credentials is challenged, and an anonymous token is not enough" push_is_challenged
+check "an unknown name is an error in the registry's JSON form" unknown_is_json
+check "a TLS hello on the plain port is answered with HTTP 400 at once" answers_a_tls_hello
+stop_upstream
+check "an outage is not answered as not found" outage_is_no_absence
+check "a cached image is served with the upstream stopped" whole library/debian 12
+restart_entrepot
+check "a cached image is served after a restart, the upstream still stopped" whole library/debian 12
