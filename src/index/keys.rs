@@ -75,12 +75,6 @@ pub fn digest(bytes: &[u8]) -> Option<Digest> {
     postcard::from_bytes(bytes).ok()
 }
 
-/// The digest at the beginning of `bytes`, and the rest.
-pub fn split_digest(bytes: &[u8]) -> Option<(Digest, &[u8])> {
-    let end = 1 + usize::from(*bytes.first()?);
-    Some((digest(bytes.get(..end)?)?, &bytes[end..]))
-}
-
 /// The repository that `bytes` are.
 pub fn repository(bytes: &[u8]) -> Option<Repository> {
     let text = std::str::from_utf8(bytes.strip_suffix(&[0])?).ok()?;

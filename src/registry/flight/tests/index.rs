@@ -51,6 +51,9 @@ impl Index for Facts {
     async fn edge(&self, repository: &Repository, digest: &Digest) -> Result<Option<EdgeRow>, Unavailable> {
         self.rows.edge(repository, digest).await
     }
+    async fn parents(&self, repository: &Repository, child: &Digest, limit: usize) -> Result<Vec<Digest>, Unavailable> {
+        self.rows.parents(repository, child, limit).await
+    }
     async fn repository(&self, repository: &Repository) -> Result<Option<RepositoryRow>, Unavailable> {
         self.rows.repository(repository).await
     }
