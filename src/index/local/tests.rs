@@ -162,11 +162,14 @@ async fn commits_during_a_refill_are_in_sled_when_it_takes_over() {
     let mut pushed = 0;
     while !sled_serves(&index) {
         push(&index, pushed).await.unwrap();
-        index.commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended).await.unwrap();
+        index
+            .commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended)
+            .await
+            .unwrap();
         pushed += 1;
     }
     assert_pushed(&index, pushed).await;
-    assert_eq!(index.tags(&here("many"), None, 10_000).await.unwrap().len(), 1_000 - pushed);
+    assert_eq!(index.tags(&here("many"), None, 10_000).await.unwrap().len(), 1_000usize.saturating_sub(pushed));
 }
 
 #[tokio::test]
@@ -216,7 +219,9 @@ async fn a_failing_sled_is_given_up_once_and_memory_serves_every_fact() {
     let data = tempfile::tempdir().unwrap();
     let given_up = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&given_up);
-    let abandoned: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |_| drop(counted.fetch_add(1, Ordering::SeqCst)));
+    let abandoned: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
     let index = open(Options { abandoned, ..options(data.path(), Engine::Sled) }).await;
     until_sled_serves(&index).await;
     push(&index, 0).await.unwrap();
@@ -276,7 +281,12 @@ async fn nothing_durable_is_acknowledged_or_visible_before_its_sync() {
     let (open_gate, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     // The first sync is that of the segment's beginning.
-    let sync = sync_that(move |call| Ok(if call == 1 { gate.lock().unwrap().recv().unwrap() }));
+    let sync = sync_that(move |call| {
+        if call == 1 {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    });
     let index = Arc::new(open(Options { sync, ..options(data.path(), Engine::Memory) }).await);
     let commit = |text: &'static str| {
         let index = Arc::clone(&index);
