@@ -35,12 +35,15 @@ pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
     postcard::from_bytes(value).map_err(|error| TableError(format!("a row does not read: {error}")))
 }
 
+/// What an overlay says of a key: nothing, that it will be gone, or its value.
+type Queued = Option<Option<Vec<u8>>>;
+
 /// What is queued and not yet in the table.
 #[derive(Default)]
 pub struct Overlay {
     rows: Batch,
     /// What the rows of the current commit were before it.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Queued)>,
 }
 
 impl Overlay {
@@ -219,7 +222,9 @@ impl<'a> View<'a> {
     }
 
     fn remove_repository(&mut self, repository: &Repository) -> Result<(), TableError> {
-        for (space, reverse) in [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)] {
+        for (space, reverse) in
+            [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)]
+        {
             let prefix = Key::new(space).repository(repository);
             for key in self.keys(&prefix)? {
                 if let (Some(reverse), Some(digest)) = (reverse, keys::digest(&key[prefix.len()..])) {

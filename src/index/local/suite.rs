@@ -212,7 +212,11 @@ pub async fn uploads_and_bindings_come_and_go(index: Subject) {
     let row = UploadRow { repository: here("app"), user: "alice".into(), started: 5 };
     let name: RepositoryName = "library/x".parse().unwrap();
     let origin = Origin::named("docker.io");
-    make(&index, vec![Change::Upload { id: "1".into(), row: row.clone() }, Change::Bind { name: name.clone(), origin: Some(origin.clone()) }]).await;
+    make(
+        &index,
+        vec![Change::Upload { id: "1".into(), row: row.clone() }, Change::Bind { name: name.clone(), origin: Some(origin.clone()) }],
+    )
+    .await;
     assert_eq!(index.uploads().await.unwrap(), [("1".to_owned(), row.clone())]);
     assert_eq!(index.upload("1").await.unwrap(), Some(row));
     assert_eq!(index.bound(&name).await.unwrap(), Some(origin));

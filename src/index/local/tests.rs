@@ -1,1 +1,415 @@
-//! t
+//! The suite on each engine, and what a local index keeps to when processes, disks and sled fail.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::super::*;
+use super::serving::State;
+use super::suite::{self, digest, here, link, live, make, manifest, tag, tagged};
+use super::*;
+use crate::index::table::TableError;
+
+macro_rules! suite {
+    ($($promise:ident)*) => { $(
+        mod $promise {
+            #[tokio::test]
+            async fn in_memory() {
+                let data = tempfile::tempdir().unwrap();
+                let index = super::open(super::options(data.path(), super::Engine::Memory)).await;
+                super::suite::$promise(std::sync::Arc::new(index)).await;
+            }
+
+            #[tokio::test]
+            async fn in_sled() {
+                let data = tempfile::tempdir().unwrap();
+                let index = super::open(super::options(data.path(), super::Engine::Sled)).await;
+                super::until_sled_serves(&index).await;
+                super::suite::$promise(std::sync::Arc::new(index)).await;
+            }
+        }
+    )* };
+}
+
+suite! {
+    facts_can_be_read_once_the_commit_returned
+    only_tags_and_manifests_make_a_repository
+    two_pushes_cannot_both_find_a_tag_free
+    a_refused_commit_changes_nothing
+    a_doom_is_refused_while_anybody_needs_the_blob
+    a_writer_waits_until_the_doomed_blob_is_buried
+    a_removed_manifest_takes_its_tags_edges_and_referrer_rows_along
+    a_removed_repository_leaves_nothing_and_harms_no_neighbour
+    a_moved_tag_goes_with_its_new_manifest_only
+    lists_come_in_order_and_in_pages
+    uploads_and_bindings_come_and_go
+}
+
+fn options(data: &Path, engine: Engine) -> Options {
+    Options { engine, segment_size: 64 << 10, merge_size: 1 << 30, ..Options::new(data) }
+}
+
+async fn open(options: Options) -> Local {
+    Local::open(options).await.unwrap()
+}
+
+async fn until(mut what: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it did not come about within 10 s");
+}
+
+async fn until_sled_serves(index: &Local) {
+    until(|| matches!(index.serving.now(), State::Sled(_))).await;
+}
+
+fn sled_serves(index: &Local) -> bool {
+    matches!(index.serving.now(), State::Sled(_))
+}
+
+/// Ends the index without closing it, as a kill does.
+async fn kill(index: Local) {
+    let serving = Arc::clone(&index.serving);
+    drop(index);
+    until(|| Arc::strong_count(&serving) == 1).await;
+}
+
+async fn push(index: &Local, n: usize) -> Result<(), CommitError> {
+    let (image, layer) = (format!("m{n}"), format!("l{n}"));
+    index.commit(vec![], vec![live(&layer, 3), link("app", &layer)], Promise::Appended).await?;
+    let changes = vec![live(&image, 7), manifest("app", &image, None, &[&layer]), tagged("app", &format!("v{n}"), &image)];
+    index.commit(vec![Expect::Linked(here("app"), digest(&layer))], changes, Promise::Durable).await
+}
+
+async fn assert_pushed(index: &Local, count: usize) {
+    let tags = index.tags(&here("app"), None, 10_000).await.unwrap();
+    assert_eq!(tags.len(), count);
+    for (name, row) in tags {
+        let layer = digest(&format!("l{}", &name.as_str()[1..]));
+        assert!(index.manifest(&here("app"), &row.digest).await.unwrap().is_some(), "{name}");
+        assert!(index.edge(&here("app"), &layer).await.unwrap().is_some(), "{name}");
+        assert!(index.linked(&here("app"), &layer).await.unwrap(), "{name}");
+        assert!(index.blob(&layer).await.unwrap().is_some(), "{name}");
+    }
+    assert_eq!(index.totals().await.unwrap(), Totals { blobs: 2 * count as u64, bytes: 10 * count as u64 });
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_every_kill() {
+    for engine in [Engine::Memory, Engine::Sled] {
+        let data = tempfile::tempdir().unwrap();
+        for round in 0..6 {
+            let index = open(options(data.path(), engine)).await;
+            assert_pushed(&index, round * 20).await;
+            for n in 0..20 {
+                push(&index, round * 20 + n).await.unwrap();
+            }
+            kill(index).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_clean_close_sled_serves_at_once_and_its_mark_is_gone() {
+    let data = tempfile::tempdir().unwrap();
+    let mark = data.path().join("index/clean");
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    index.close().await;
+    assert!(mark.exists());
+    assert!(push(&index, 1).await.is_err(), "it is closed");
+    for _ in 0..2 {
+        let index = open(options(data.path(), Engine::Sled)).await;
+        index.ready().await.unwrap();
+        assert!(sled_serves(&index) && !mark.exists());
+        assert_pushed(&index, 1).await;
+        index.close().await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_mark_the_journal_is_read_and_sled_is_filled_in_a_new_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    kill(index).await;
+    let index = open(options(data.path(), Engine::Sled)).await;
+    assert_pushed(&index, 1).await;
+    push(&index, 1).await.unwrap();
+    until_sled_serves(&index).await;
+    assert_pushed(&index, 2).await;
+    assert!(data.path().join("index/000002").is_dir() && !data.path().join("index/000001").exists());
+}
+
+#[tokio::test]
+async fn commits_during_a_refill_are_in_sled_when_it_takes_over() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Memory)).await;
+    for n in 0..1_000 {
+        index.commit(vec![], vec![tagged("many", &format!("t{n}"), "m")], Promise::Appended).await.unwrap();
+    }
+    kill(index).await;
+    let index = open(options(data.path(), Engine::Sled)).await;
+    let mut pushed = 0;
+    while !sled_serves(&index) {
+        push(&index, pushed).await.unwrap();
+        index
+            .commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended)
+            .await
+            .unwrap();
+        pushed += 1;
+    }
+    assert_pushed(&index, pushed).await;
+    assert_eq!(index.tags(&here("many"), None, 10_000).await.unwrap().len(), 1_000usize.saturating_sub(pushed));
+}
+
+#[tokio::test]
+async fn a_sled_that_is_not_where_the_journal_is_is_not_trusted() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    index.close().await;
+    let index = open(options(data.path(), Engine::Memory)).await;
+    push(&index, 1).await.unwrap();
+    index.close().await;
+    let index = open(options(data.path(), Engine::Sled)).await;
+    assert_pushed(&index, 2).await;
+}
+
+#[tokio::test]
+async fn deleting_the_index_folder_loses_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    index.close().await;
+    std::fs::remove_dir_all(data.path().join("index")).unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    assert_pushed(&index, 1).await;
+}
+
+#[tokio::test]
+async fn a_sled_that_does_not_open_is_replaced() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    index.close().await;
+    for file in ["db", "conf"] {
+        std::fs::write(data.path().join("index/000001").join(file), vec![0xa5; 4096]).unwrap();
+    }
+    let index = open(options(data.path(), Engine::Sled)).await;
+    assert_pushed(&index, 1).await;
+    until_sled_serves(&index).await;
+    assert_pushed(&index, 1).await;
+}
+
+#[tokio::test]
+async fn a_failing_sled_is_given_up_once_and_memory_serves_every_fact() {
+    let data = tempfile::tempdir().unwrap();
+    let given_up = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&given_up);
+    let abandoned: Arc<dyn Fn(&str) + Send + Sync> = Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let index = open(Options { abandoned, ..options(data.path(), Engine::Sled) }).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    let State::Sled(held) = index.serving.now() else { panic!("sled serves") };
+    for _ in 0..2 {
+        index.give_up(Arc::clone(&held), TableError("it failed".into())).await.unwrap();
+    }
+    assert!(held.read(|_| Ok(())).await.is_err(), "nothing reaches it any more");
+    push(&index, 1).await.unwrap();
+    assert_pushed(&index, 2).await;
+    assert!(!sled_serves(&index));
+    assert_eq!(given_up.load(Ordering::SeqCst), 1);
+    index.close().await;
+    assert_pushed(&open(options(data.path(), Engine::Sled)).await, 2).await;
+}
+
+#[tokio::test]
+async fn the_writer_gives_up_a_sled_that_fails_under_it() {
+    let data = tempfile::tempdir().unwrap();
+    let index = open(options(data.path(), Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    let State::Sled(held) = index.serving.now() else { panic!("sled serves") };
+    held.abandon();
+    push(&index, 1).await.unwrap();
+    assert_pushed(&index, 2).await;
+}
+
+#[tokio::test]
+async fn below_the_reserve_nothing_is_written_to_sled_and_commits_go_on() {
+    let data = tempfile::tempdir().unwrap();
+    let room = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let seen = Arc::clone(&room);
+    let tight = Options { roomy: Arc::new(move || seen.load(Ordering::SeqCst)), ..options(data.path(), Engine::Sled) };
+    let index = open(tight.clone()).await;
+    until_sled_serves(&index).await;
+    push(&index, 0).await.unwrap();
+    room.store(false, Ordering::SeqCst);
+    push(&index, 1).await.unwrap();
+    assert!(!sled_serves(&index));
+    index.close().await;
+    assert!(!data.path().join("index/clean").exists());
+    let index = open(tight).await;
+    assert_pushed(&index, 2).await;
+    assert!(!sled_serves(&index));
+}
+
+/// A sync that does what `act` says for its n-th call.
+fn sync_that(act: impl Fn(usize) -> io::Result<()> + Send + Sync + 'static) -> journal::Sync {
+    let calls = AtomicUsize::new(0);
+    Arc::new(move |file: &File| act(calls.fetch_add(1, Ordering::SeqCst)).and_then(|()| file.sync_data()))
+}
+
+#[tokio::test]
+async fn nothing_durable_is_acknowledged_or_visible_before_its_sync() {
+    let data = tempfile::tempdir().unwrap();
+    let (open_gate, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    // The first sync is that of the segment's beginning.
+    let sync = sync_that(move |call| {
+        if call == 1 {
+            gate.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    });
+    let index = Arc::new(open(Options { sync, ..options(data.path(), Engine::Memory) }).await);
+    let commit = |text: &'static str| {
+        let index = Arc::clone(&index);
+        tokio::spawn(async move { index.commit(vec![], vec![live(text, 1)], Promise::Durable).await })
+    };
+    let first = commit("a");
+    let others: Vec<_> = ["b", "c", "d"].into_iter().map(commit).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!first.is_finished() && others.iter().all(|other| !other.is_finished()));
+    assert_eq!(index.totals().await.unwrap(), Totals::default());
+    open_gate.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(index.totals().await.unwrap().blobs, 4);
+}
+
+#[tokio::test]
+async fn many_commits_share_one_sync_and_appended_ones_wait_for_none() {
+    let data = tempfile::tempdir().unwrap();
+    let syncs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&syncs);
+    let sync = sync_that(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(10));
+        Ok(())
+    });
+    let index: Arc<dyn Index> = Arc::new(open(Options { sync, ..options(data.path(), Engine::Memory) }).await);
+    make(&index, vec![live("first", 1)]).await;
+    let before = syncs.load(Ordering::SeqCst);
+    index.commit(vec![], vec![live("appended", 1)], Promise::Appended).await.unwrap();
+    assert_eq!(syncs.load(Ordering::SeqCst), before);
+    let commits = (0..100).map(|n| {
+        let index = Arc::clone(&index);
+        tokio::spawn(async move { index.commit(vec![], vec![live(&n.to_string(), 1)], Promise::Durable).await })
+    });
+    for commit in commits.collect::<Vec<_>>() {
+        commit.await.unwrap().unwrap();
+    }
+    assert!(syncs.load(Ordering::SeqCst) - before < 50, "{}", syncs.load(Ordering::SeqCst) - before);
+    index.commit(vec![], vec![live("late", 1)], Promise::Appended).await.unwrap();
+    let before = syncs.load(Ordering::SeqCst);
+    until(|| syncs.load(Ordering::SeqCst) == before + 1).await;
+}
+
+#[tokio::test]
+async fn a_failed_sync_fails_its_commits_and_no_others() {
+    let data = tempfile::tempdir().unwrap();
+    // Calls: the segment's beginning, a durable commit, the failing one, then the new segment.
+    let sync = sync_that(|call| if call == 2 { Err(io::Error::other("EIO")) } else { Ok(()) });
+    let index = open(Options { sync, ..options(data.path(), Engine::Memory) }).await;
+    let commit = |text: &str, promise| index.commit(vec![], vec![live(text, 1)], promise);
+    commit("kept", Promise::Durable).await.unwrap();
+    commit("appended", Promise::Appended).await.unwrap();
+    assert!(matches!(commit("lost", Promise::Durable).await, Err(CommitError::NotWritten(_))));
+    assert_eq!(index.blob(&digest("lost")).await.unwrap(), None);
+    commit("after", Promise::Durable).await.unwrap();
+    assert_eq!(index.health(), Health::Ready);
+    kill(index).await;
+    let index = open(options(data.path(), Engine::Memory)).await;
+    for (text, there) in [("kept", true), ("appended", true), ("lost", false), ("after", true)] {
+        assert_eq!(index.blob(&digest(text)).await.unwrap().is_some(), there, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_failure_makes_the_index_read_only_and_readable() {
+    let data = tempfile::tempdir().unwrap();
+    let sync = sync_that(|call| if call >= 2 { Err(io::Error::other("EIO")) } else { Ok(()) });
+    let index = open(Options { sync, ..options(data.path(), Engine::Sled) }).await;
+    until_sled_serves(&index).await;
+    let commit = |text: &str, promise| index.commit(vec![], vec![live(text, 1)], promise);
+    commit("kept", Promise::Durable).await.unwrap();
+    for text in ["lost", "lost too"] {
+        for promise in [Promise::Durable, Promise::Appended] {
+            assert!(matches!(commit(text, promise).await, Err(CommitError::NotWritten(_))));
+        }
+    }
+    until(|| matches!(index.health(), Health::ReadOnly(_))).await;
+    assert!(index.blob(&digest("kept")).await.unwrap().is_some());
+    index.close().await;
+    let index = open(options(data.path(), Engine::Sled)).await;
+    assert!(index.blob(&digest("kept")).await.unwrap().is_some());
+    assert_eq!(index.health(), Health::Ready);
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_used_again_when_it_has_room() {
+    let data = tempfile::tempdir().unwrap();
+    let full = || io::Error::from(io::ErrorKind::StorageFull);
+    let sync = sync_that(move |call| if (2..5).contains(&call) { Err(full()) } else { Ok(()) });
+    let index = open(Options { sync, ..options(data.path(), Engine::Memory) }).await;
+    let commit = |text: &str| index.commit(vec![], vec![live(text, 1)], Promise::Durable);
+    commit("kept").await.unwrap();
+    assert!(commit("lost").await.is_err());
+    assert!(commit("lost too").await.is_err());
+    while commit("after").await.is_err() {}
+    assert_eq!(index.health(), Health::Ready);
+    kill(index).await;
+    let index = open(options(data.path(), Engine::Memory)).await;
+    assert_eq!(index.totals().await.unwrap().blobs, 2);
+    assert!(index.blob(&digest("after")).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn closed_segments_are_merged_into_snapshots_and_nothing_is_lost() {
+    let data = tempfile::tempdir().unwrap();
+    let small = || Options { segment_size: 2 << 10, merge_size: 8 << 10, ..options(data.path(), Engine::Memory) };
+    let files = |end: &str| {
+        let names = std::fs::read_dir(data.path().join("journal")).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().ends_with(end)).count()
+    };
+    for round in 0..3 {
+        let index = open(small()).await;
+        assert_pushed(&index, round * 50).await;
+        for n in 0..50 {
+            push(&index, round * 50 + n).await.unwrap();
+        }
+        kill(index).await;
+    }
+    let index = open(small()).await;
+    assert_pushed(&index, 150).await;
+    assert_eq!(files("snapshot"), 1);
+    assert!(files("segment") < 60, "{} segments are left", files("segment"));
+}

@@ -211,7 +211,6 @@ impl Writer {
             State::Memory(memory) => match &self.refill {
                 None => memory.take(batch, position),
                 Some(refill) => {
-                    let batch = Arc::new(batch);
                     memory.apply(&batch, position).expect("memory does not fail");
                     refill.queue(batch);
                 }

@@ -51,10 +51,7 @@ impl<T: Table + 'static> Held<T> {
     }
 
     /// Looks something up, for an async caller.
-    pub async fn read<R: Send + 'static>(
-        &self,
-        call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static,
-    ) -> Result<R, TableError> {
+    pub async fn read<R: Send + 'static>(&self, call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static) -> Result<R, TableError> {
         let (answer, answered) = oneshot::channel();
         let job: Job<T> = Box::new(move |table| drop(answer.send(caught(|| call(table)))));
         self.send(&self.reads, job)?;
@@ -155,7 +152,7 @@ mod tests {
     async fn a_call_that_hangs_is_an_error_and_the_writer_is_not_held_up_by_readers() {
         let held = held();
         let (release, wait) = mpsc::channel::<()>();
-        let error = held.read(move |_| Ok(drop(wait.recv()))).await.unwrap_err();
+        let error = held.read(move |_| wait.recv().map_err(|_| TableError("too late".into()))).await.unwrap_err();
         assert!(error.0.contains("did not answer"), "{error}");
         held.write(|table| table.apply(&Batch::new(), 7)).unwrap();
         drop(release);
