@@ -32,6 +32,7 @@ struct Shelved {
 }
 
 impl Board {
+    /// An empty board over a store and the index that knows what is in it.
     pub fn new(store: Arc<dyn BlobStore>, index: Arc<dyn Index>, tuning: Tuning) -> Arc<Board> {
         Arc::new(Board {
             store,
