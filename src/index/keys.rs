@@ -86,12 +86,6 @@ pub fn repository(bytes: &[u8]) -> Option<Repository> {
 mod tests {
     use super::*;
 
-    /// The digest at the beginning of `bytes`, and the rest.
-    fn split_digest(bytes: &[u8]) -> Option<(Digest, &[u8])> {
-        let end = 1 + usize::from(*bytes.first()?);
-        Some((digest(bytes.get(..end)?)?, &bytes[end..]))
-    }
-
     #[test]
     fn what_a_key_is_made_of_can_be_read_from_it() {
         let name: RepositoryName = "team/app".parse().unwrap();
