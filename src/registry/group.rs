@@ -40,7 +40,7 @@ impl Registry {
             }
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;
-        let ticket = found.ticket(stamps);
+        let ticket = found.ticket(stamps).filter(|_| self.always_public(&found.repository));
         Ok((found, ticket))
     }
 

@@ -38,6 +38,11 @@ impl Registry {
         }
     }
 
+    /// Whether everybody may see the repository whatever an upstream says in an hour: such answers may be kept in memory.
+    pub(super) fn always_public(&self, repository: &Repository) -> bool {
+        self.member(repository).is_none_or(|member| member.settings().visibility == Visibility::Public || is_open(member, repository))
+    }
+
     /// Whether the reader may see the repository; `reference` is what the upstream is asked with when there is no verdict.
     pub(super) async fn may_see(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Result<bool, Miss> {
         let Some(member) = self.member(repository) else { return Ok(true) };
