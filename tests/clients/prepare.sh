@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by tests/run: what the client tests need on the machine, and only what is missing.
 # Nothing here starts a service. Everything built goes into CACHE, outside the tree.
 
