@@ -147,11 +147,8 @@ impl Registry {
         if self.index.blob(digest).await?.is_none() {
             return Ok(false);
         }
-        if self.index.linked(hosted, digest).await? {
-            return Ok(true);
-        }
-        for other in others {
-            if self.index.linked(other, digest).await? {
+        for holder in std::iter::once(hosted).chain(others) {
+            if self.index.linked(holder, digest).await? {
                 reach.gains.insert(*digest, Change::Link { repository: hosted.clone(), digest: *digest });
                 return Ok(true);
             }
