@@ -100,11 +100,8 @@ impl Registry {
         let hosted = Repository::hosted(name);
         let exists = self.groups_hosted() && self.index.repository(&hosted).await?.is_some();
         let mut members: Vec<_> = self.upstream_members(name).collect();
-        let closed = if exists && !self.overlay.matches(name.long().as_str()) {
-            Some(Miss::Unknown)
-        } else {
-            self.reserves(name).map(Miss::Policy)
-        };
+        let closed =
+            if exists && !self.overlay.matches(name.long().as_str()) { Some(Miss::Unknown) } else { self.reserves(name).map(Miss::Policy) };
         if members.len() > 1
             && let Some(origin) = self.index.bound(&name.long()).await?
         {

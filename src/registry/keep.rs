@@ -11,7 +11,12 @@ use crate::upstream::{Cause, ManifestAnswer, Refusal};
 
 impl Registry {
     /// Stores a fetched manifest, its edges and the tags that named it, each with when it did (Unix milliseconds). With a full disk it is served all the same.
-    pub(super) async fn keep_manifest(&self, repository: &Repository, answer: ManifestAnswer, tags: Vec<(Tag, u64)>) -> Result<Found, Miss> {
+    pub(super) async fn keep_manifest(
+        &self,
+        repository: &Repository,
+        answer: ManifestAnswer,
+        tags: Vec<(Tag, u64)>,
+    ) -> Result<Found, Miss> {
         let digest = answer.digest;
         let manifest = match Manifest::read(&answer.bytes, &answer.media_type) {
             Ok(manifest) => Some(manifest),

@@ -16,6 +16,8 @@ mod prefetch;
 mod publish;
 mod questions;
 mod target;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod visibility;
 

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::keep::{edge, manifest_row};
 use super::{Error, Kind, Reader, Registry, now, to_the_end};
-use crate::config::Redeploy;
 use crate::auth::Who;
+use crate::config::Redeploy;
 use crate::index::{Change, CommitError, Expect, Lease, Promise, TagRow};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 use crate::upstream::ManifestAnswer;

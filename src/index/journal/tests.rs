@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::index::Totals;
 use crate::index::keys::TOTALS;
 use crate::index::table::{Memory, Table};
-use crate::index::Totals;
 use crate::oci::Digest;
 
 fn sync() -> Sync {

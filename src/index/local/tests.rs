@@ -162,7 +162,10 @@ async fn commits_during_a_refill_are_in_sled_when_it_takes_over() {
     let mut pushed = 0;
     while !sled_serves(&index) {
         push(&index, pushed).await.unwrap();
-        index.commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended).await.unwrap();
+        index
+            .commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended)
+            .await
+            .unwrap();
         pushed += 1;
     }
     assert_pushed(&index, pushed).await;
@@ -276,7 +279,11 @@ async fn nothing_durable_is_acknowledged_or_visible_before_its_sync() {
     let (open_gate, gate) = std::sync::mpsc::channel::<()>();
     let gate = std::sync::Mutex::new(gate);
     // The first sync is that of the segment's beginning.
-    let sync = sync_that(move |call| Ok(if call == 1 { gate.lock().unwrap().recv().unwrap() }));
+    let sync = sync_that(move |call| {
+        Ok(if call == 1 {
+            gate.lock().unwrap().recv().unwrap()
+        })
+    });
     let index = Arc::new(open(Options { sync, ..options(data.path(), Engine::Memory) }).await);
     let commit = |text: &'static str| {
         let index = Arc::clone(&index);
