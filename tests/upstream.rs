@@ -10,6 +10,8 @@ mod blobs;
 #[path = "upstream/tokens.rs"]
 mod tokens;
 
+use std::time::Duration;
+
 use entrepot::config::{self, Credentials, Endpoint, Secret};
 use entrepot::oci::{Digest, Reference, RepositoryName};
 use entrepot::upstream::{Budget, Cause, Deadlines, Refusal, Upstream};
@@ -21,7 +23,13 @@ fn deadlines() -> Deadlines {
     Deadlines::default().scaled(10)
 }
 
+/// For what is going to be answered, on a busy machine too.
 fn budget() -> Budget {
+    Budget::lasting(Duration::from_secs(10))
+}
+
+/// For what is never going to be answered.
+fn short_budget() -> Budget {
     Budget::lasting(deadlines().budget)
 }
 

@@ -91,10 +91,13 @@ mod tests {
         let name: RepositoryName = "team/app".parse().unwrap();
         let here = Repository::upstream("ghcr.io", &name);
         let (one, two) = (Digest::of(b"1"), crate::oci::Hasher::new(crate::oci::Algorithm::Sha512).finish());
-        let key = Key::new(b'k').digest(&two).digest(&one).repository(&here).done();
-        let (first, rest) = split_digest(&key[1..]).unwrap();
-        let (second, rest) = split_digest(rest).unwrap();
-        assert_eq!((first, second, repository(rest)), (two, one, Some(here)));
+        for child in [one, two] {
+            let prefix = Key::new(b'e').repository(&here).digest(&two);
+            let key = prefix.clone().digest(&child).done();
+            assert_eq!(digest(&key[prefix.len()..]), Some(child));
+        }
+        let prefix = Key::new(b'k').digest(&one);
+        assert_eq!(repository(&prefix.clone().repository(&here).done()[prefix.len()..]), Some(here));
     }
 
     #[test]

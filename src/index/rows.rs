@@ -35,12 +35,15 @@ pub fn decode<T: DeserializeOwned>(value: &[u8]) -> Result<T, TableError> {
     postcard::from_bytes(value).map_err(|error| TableError(format!("a row does not read: {error}")))
 }
 
+/// What an overlay says of a key: nothing, that it will be gone, or its value.
+type Queued = Option<Option<Vec<u8>>>;
+
 /// What is queued and not yet in the table.
 #[derive(Default)]
 pub struct Overlay {
     rows: Batch,
     /// What the rows of the current commit were before it.
-    undo: Vec<(Vec<u8>, Option<Option<Vec<u8>>>)>,
+    undo: Vec<(Vec<u8>, Queued)>,
 }
 
 impl Overlay {

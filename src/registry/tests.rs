@@ -217,7 +217,8 @@ async fn a_push_asks_no_upstream() {
 async fn a_reserved_name_leaves_by_no_shape() {
     let upstream = Upstream::with(&[("corp/app/manifests/v1", &manifest("theirs"))]).await;
     let reserve = |hosted: &mut config::Hosted| hosted.reserved = config::Patterns::new(&["corp/**"]).unwrap();
-    let house = House::with(vec![upstream.settings("one.test")], reserve).await;
+    let open = config::Upstream { visibility: config::Visibility::Public, ..upstream.settings("one.test") };
+    let house = House::with(vec![open], reserve).await;
     for image in ["corp/app:v1", "one.test/corp/app:v1"] {
         let error = house.pull(image).await.unwrap_err();
         assert!(error.kind == Kind::ManifestUnknown && error.message.contains("reserved"), "{error}");

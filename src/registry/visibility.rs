@@ -44,14 +44,17 @@ impl Registry {
         }
     }
 
-    /// When an anonymous client's right to what was found must be looked at again.
+    /// Until when everybody may see what was found, as far as is known: so long it may be kept in memory. `None`: always.
     pub(super) fn seen_until(&self, repository: &Repository) -> Option<Instant> {
         let member = self.member(repository)?;
-        if member.settings().visibility != Visibility::Auto || is_open(member, repository) {
-            return None;
+        match member.settings().visibility {
+            Visibility::Public => None,
+            Visibility::Auto if is_open(member, repository) => None,
+            Visibility::Auto | Visibility::SignedIn => match self.verdicts.known.get(repository) {
+                Some((true, since)) => Some(since + HOLDS),
+                _ => Some(Instant::now()),
+            },
         }
-        let known = self.verdicts.known.get(repository);
-        Some(known.map_or_else(Instant::now, |(_, since)| since + HOLDS))
     }
 
     /// Whether the reader may see the repository; `reference` is what the upstream is asked with when there is no verdict.

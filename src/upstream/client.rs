@@ -144,7 +144,7 @@ impl Upstream {
         Err(outcomes.refusal())
     }
 
-    /// Counts one question to one endpoint by its kind and result: the one place for the metrics to listen.
+    /// Counts one question to one endpoint by its kind and result.
     pub(super) fn note(&self, kind: Kind, trouble: Option<&Trouble>) {
         let result = match trouble {
             None => "found",
@@ -153,7 +153,7 @@ impl Upstream {
             Some(Trouble::Failed(Cause::RateLimited { .. })) => "limited",
             Some(Trouble::Failed(_)) => "failed",
         };
-        tracing::trace!(upstream = self.registry(), kind = kind.as_str(), result, "asked upstream");
+        crate::telemetry::metrics::upstream_request(self.registry(), kind.as_str(), result);
     }
 }
 

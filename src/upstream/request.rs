@@ -148,17 +148,11 @@ fn uncoded(response: Response) -> Result<Response, Trouble> {
 }
 
 fn token_url(realm: &str, service: Option<String>, scope: Option<String>) -> Result<Url, Cause> {
-    let mut url = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "https" | "http"));
-    let url = url.take().map(|mut url| {
-        let _ = url.set_username("").and_then(|()| url.set_password(None));
-        url
-    });
-    let mut url = url.ok_or_else(|| Cause::Malformed { what: "token realm", text: realm.chars().take(200).collect() })?;
-    {
-        let mut query = url.query_pairs_mut();
-        query.extend_pairs(service.map(|service| ("service", service)));
-        query.extend_pairs(scope.iter().flat_map(|scopes| scopes.split(' ')).map(|scope| ("scope", scope)));
-    }
+    let malformed = || Cause::Malformed { what: "token realm", text: realm.chars().take(200).collect() };
+    let mut url = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "https" | "http")).ok_or_else(malformed)?;
+    url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| malformed())?;
+    let scopes = scope.iter().flat_map(|scopes| scopes.split(' ')).map(|scope| ("scope", scope));
+    url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).extend_pairs(scopes);
     Ok(url)
 }
 

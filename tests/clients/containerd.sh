@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tests of containerd and of Docker, which stands on it: the daemon in a folder of its own, and containerd's cases.
 
 # start_containerd PROGRAM: without its Kubernetes plugins, which would listen on a port.
@@ -68,6 +69,7 @@ containerd_cases() {
   DEFAULT=$(hosts_folder _default)
 
   check "an image comes through docker.io/hosts.toml" pulled "$DOCKER_IO" docker.io/library/debian:12 "$DEBIAN"
+  check "each of its blobs crossed the uplink once" crossed_once library/debian 12
   check "a multi-platform image comes through _default/hosts.toml" pulled "$DEFAULT" docker.io/library/multi:1 "$MULTI"
   check "every platform of an index comes" ctr images pull --all-platforms --hosts-dir "$DOCKER_IO" docker.io/library/multi:1
   check "what was pulled runs" ctr run --rm docker.io/library/multi:1 first cat /etc/made-by

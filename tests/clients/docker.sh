@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tests of the two generations of Docker: the daemon in a folder of its own, and the cases, alike for both.
 
 DOCKER=/usr/bin/docker
@@ -76,6 +77,7 @@ docker_cases() {
   SMALL=$(upstream_digest library/small 1)
 
   check "an image comes through registry-mirrors with the upstream's digest" pulled debian:12 "$DEBIAN"
+  check "each of its blobs crossed the uplink once" crossed_once library/debian 12
   check "a pulled Debian runs" runs debian:12 cat /etc/debian_version
   check "a multi-platform tag comes through the mirror" pulled multi:1 "$MULTI"
   check "this machine's platform of it runs" prints "entrepot tests" multi:1 cat /etc/made-by
@@ -98,5 +100,6 @@ docker_cases() {
   check "everything is pulled again after a restart, the upstream still stopped" pulls_all_again
   check "what was pushed back is pulled with the upstream stopped" pulls_hosted small 1
   start_upstream
-  check "with the upstream back a new tag is pulled" pulled "$ADDRESS/docker.io/library/debian:12" "$DEBIAN"
+  check "with the upstream back it is asked again" pulled "$ADDRESS/docker.io/library/debian:12" "$DEBIAN"
+  check "a multi-platform tag is pushed back under the same name" pushes_back multi 1
 }

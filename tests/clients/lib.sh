@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by every client test: servers on loopback ports chosen at run time, one folder, one line per case.
 # What was started here is stopped by its process id when the script ends, however it ends.
 # Needs from tests/run: ENTREPOT (the program), FRONT (the fault upstream), CACHE (made by prepare.sh).
@@ -130,12 +131,7 @@ http: {addr: "$BACKEND", relativeurls: true}
 EOF
   start upstream docker-registry serve "$WORK/upstream.yml"
   await 20 "the upstream" opens "$BACKEND"
-  if [[ -x $FRONT ]]; then
-    start front "$FRONT" --listen "$UPSTREAM" --cdn "$CDN" --backend "http://$BACKEND" --tokens --redirect --hub-401
-  else
-    skip "an upstream with tokens and a redirect to a second address" "$FRONT is not built; asking docker-registry itself"
-    UPSTREAM=$BACKEND
-  fi
+  start front "$FRONT" --listen "$UPSTREAM" --cdn "$CDN" --backend "http://$BACKEND" --tokens --redirect --hub-401
   await 20 "the upstream's front" opens "$UPSTREAM"
 }
 
@@ -144,7 +140,7 @@ stop_upstream() {
   stop upstream
 }
 
-# start_entrepot [TOML…]: on ADDRESS, its data in WORK/data. Started again, it has the same address and data.
+# On ADDRESS, its data in WORK/data. Started again, it has the same address and data.
 start_entrepot() {
   ADDRESS=${ADDRESS:-127.0.0.1:$(free_port)}
   cat >"$WORK/entrepot.toml" <<EOF
@@ -158,7 +154,6 @@ endpoints = ["http://$UPSTREAM"]
 insecure = true
 [auth]
 admin_password = "$PASSWORD"
-$(printf '%s\n' "$@")
 EOF
   start entrepot "$ENTREPOT" serve --config "$WORK/entrepot.toml"
   await 20 "entrepot" curl -fsS "http://$ADDRESS/readyz"
@@ -174,6 +169,17 @@ digest_at() {
   local url="http://$1/v2/$2/manifests/$3"
   shift 3
   curl -fsS --head -H "$MANIFESTS" "$@" "$url" | tr -d '\r' | awk 'tolower($1) == "docker-content-digest:" {print $2}'
+}
+
+# crossed_once REPOSITORY TAG: upstream sent each blob of this image once, no more (an answer's text beside it is allowed for).
+crossed_once() {
+  local document digest size sent
+  document=$(curl -fsS -H "$MANIFESTS" "http://$BACKEND/v2/$1/manifests/$2")
+  jq -r '(.config, .layers[]) | "\(.digest) \(.size)"' <<<"$document" | while read -r digest size; do
+    sent=$(curl -fsS "http://$UPSTREAM/_fault/stats" | jq --arg path "/v2/$1/blobs/$digest" '.bytes[$path] // 0')
+    echo "$digest: $size bytes, sent $sent"
+    ((sent >= size && sent < size + 400))
+  done
 }
 
 upstream_digest() { digest_at "$BACKEND" "$1" "$2"; }

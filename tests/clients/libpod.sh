@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the tests of podman and skopeo: their configuration in a home folder of its own.
 
 LIBPOD_HOME=$WORK/home

@@ -53,6 +53,7 @@ DEBIAN=$(upstream_digest library/debian 12)
 MULTI=$(upstream_digest library/multi 1)
 
 check "an image comes through registries.conf" pulled docker.io/library/debian:12 "$DEBIAN"
+check "each of its blobs crossed the uplink once" crossed_once library/debian 12
 check "a short name comes through it too" pulled debian:12 "$DEBIAN"
 check "a multi-platform tag comes through it" pulled docker.io/library/multi:1 "$MULTI"
 check "what was pulled runs" prints "entrepot tests" docker.io/library/multi:1 cat /etc/made-by

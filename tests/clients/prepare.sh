@@ -1,8 +1,9 @@
+# shellcheck shell=bash
 # Sourced by tests/run: what the client tests need on the machine, and only what is missing.
 # Nothing here starts a service. Everything built goes into CACHE, outside the tree.
 
 CACHE=${ENTREPOT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrepot-tests}
-PACKAGES=(docker.io containerd podman skopeo docker-registry debootstrap busybox-static runc iproute2 iptables jq curl
+PACKAGES=(docker.io containerd podman skopeo docker-registry debootstrap busybox-static runc iproute2 iptables jq curl python3
   apache2-utils e2fsprogs fuse-overlayfs netavark uidmap strace)
 CONTAINERD=github.com/containerd/containerd/v2/cmd
 MODULES=("$CONTAINERD/containerd@v2.4.2" "$CONTAINERD/ctr@v2.4.2" "$CONTAINERD/containerd-shim-runc-v2@v2.4.2"

@@ -1,7 +1,5 @@
 //! Blobs on their way: ranges, redirects, and connections that end, lie or fall asleep.
 
-use std::time::Duration;
-
 use entrepot::upstream::BlobAnswer;
 use futures_util::StreamExt as _;
 
@@ -117,6 +115,11 @@ async fn a_body_is_as_long_as_was_declared_or_ends_in_an_error() {
     let answer = ask(&upstream, &digest, 10).await.unwrap();
     assert_eq!(answer.total, Some(SIZE as u64));
     assert!(read(answer).await.0 == bytes()[10..]);
+    for fault in [Fault::Truncate(1), Fault::Append(1)] {
+        hub.heal().on("/v2/", Fault::Chunked).on("/v2/", fault.clone());
+        let (_, end) = read(ask(&upstream, &digest, 10).await.unwrap()).await;
+        assert!(matches!(end, Some(Cause::Broken(_))), "{fault:?}: the Content-Range declared another length");
+    }
 }
 
 fn impatient(hub: &FaultUpstream) -> Upstream {

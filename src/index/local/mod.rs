@@ -2,6 +2,7 @@
 //!
 //! Nothing is told from a half-filled table: while the rows are read back from the journal, who asks waits.
 
+mod choice;
 mod judge;
 mod mark;
 mod query;

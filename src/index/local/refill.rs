@@ -1,5 +1,5 @@
-//! Fills a new sled from the memory table while that serves. What is committed meanwhile is queued and made after the copy,
-//! in order, so the last word on every row is the right one.
+//! Fills a new sled from the memory table while that serves. What is committed meanwhile is gathered, the last word on each
+//! row, and made after the copy.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -9,12 +9,14 @@ use super::mark;
 use super::writer::Message;
 use crate::index::table::{Batch, Held, Memory, Sled, Table, TableError};
 
-/// Rows copied in one batch.
+/// Rows written in one batch.
 const ROWS: usize = 1_000;
+/// How often the refill catches up by itself. Commits can outrun it, so the writer, which stops them, does the last of it.
+const ROUNDS: usize = 3;
 
 /// A refill under way.
 #[derive(Clone)]
-pub struct Refill(Arc<Mutex<Vec<Arc<Batch>>>>);
+pub struct Refill(Arc<Mutex<Batch>>);
 
 /// What a refill needs to know.
 pub struct Plan {
@@ -40,15 +42,16 @@ impl Refill {
     }
 
     /// A batch that was made in memory.
-    pub fn queue(&self, batch: Arc<Batch>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(batch);
+    pub fn queue(&self, batch: Batch) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
     }
 
-    /// Makes the queued batches in sled; whether there were any.
+    /// Makes what was gathered in sled; whether there was anything.
     pub fn catch_up(&self, held: &Held<Sled>) -> Result<bool, TableError> {
-        let batches = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let any = !batches.is_empty();
-        for batch in batches {
+        let mut rest = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().peekable();
+        let any = rest.peek().is_some();
+        while rest.peek().is_some() {
+            let batch: Batch = rest.by_ref().take(ROWS).collect();
             held.write(move |table| table.apply(&batch, 0))?;
         }
         Ok(any)
@@ -81,8 +84,11 @@ impl Refill {
                 std::thread::sleep(begun.elapsed());
             }
         }
-        while self.catch_up(held)? {
+        for _ in 0..ROUNDS {
             check_room(plan)?;
+            if !self.catch_up(held)? {
+                break;
+            }
         }
         Ok(())
     }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::oneshot;
 
 use super::judge::{Judged, judge};
-use super::refill::{Plan, Refill, no_room};
+use super::refill::{Refill, no_room};
 use super::serving::{Serving, State};
-use super::{Engine, Options, mark};
+use super::{Options, mark};
 use crate::index::journal::{self, Journal};
 use crate::index::lease::Leases;
 use crate::index::table::{Batch, Held, Sled, Table, TableError};
@@ -46,14 +46,14 @@ pub enum Message {
 }
 
 pub struct Writer {
-    options: Options,
-    journal: Journal,
-    serving: Arc<Serving>,
+    pub(super) options: Options,
+    pub(super) journal: Journal,
+    pub(super) serving: Arc<Serving>,
     leases: Leases,
-    messages: mpsc::Sender<Message>,
-    refill: Option<Refill>,
+    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) refill: Option<Refill>,
     /// The number of the folder of the sled that serves.
-    folder: u64,
+    pub(super) folder: u64,
     sync_at: Option<Instant>,
     merging: Option<JoinHandle<()>>,
 }
@@ -161,7 +161,9 @@ impl Writer {
         let mut durable = false;
         let accepted = || commits.iter().zip(&verdicts).filter(|(_, verdict)| verdict.is_ok()).map(|(commit, _)| commit);
         for commit in accepted().filter(|commit| !commit.changes.is_empty()) {
-            durable |= commit.promise == Promise::Durable;
+            // The bytes of a doomed blob go next, whatever was asked.
+            let doom = commit.changes.iter().any(|change| matches!(change, Change::Doom { .. }));
+            durable |= doom || commit.promise == Promise::Durable;
             self.journal.stage(at, &commit.changes);
         }
         if batch.is_empty() {
@@ -211,7 +213,6 @@ impl Writer {
             State::Memory(memory) => match &self.refill {
                 None => memory.take(batch, position),
                 Some(refill) => {
-                    let batch = Arc::new(batch);
                     memory.apply(&batch, position).expect("memory does not fail");
                     refill.queue(batch);
                 }
@@ -248,98 +249,6 @@ impl Writer {
             Ok(thread) => self.merging = Some(thread),
             Err(error) => tracing::warn!(%error, "no thread for a snapshot of the journal"),
         }
-    }
-
-    /// Opens the sled of a clean close; whether it serves.
-    fn trust_sled(&mut self) -> bool {
-        if self.options.engine == Engine::Memory || !(self.options.roomy)() {
-            return false;
-        }
-        let tables = self.options.tables();
-        let Ok(Some(number)) = mark::take(&tables).inspect_err(|error| tracing::warn!(%error, "the index's mark cannot be read")) else {
-            return false;
-        };
-        let folder = mark::folder(&tables, number);
-        if !folder.is_dir() {
-            return false;
-        }
-        let opened = Held::open(self.options.table_patience, move || Sled::open(&folder));
-        match opened.and_then(|held| Ok((held.write(Table::position)?, held))) {
-            Ok((position, held)) if position == self.journal.position() => {
-                self.folder = number;
-                self.serving.set(State::Sled(Arc::new(held)));
-                true
-            }
-            Ok((position, held)) => {
-                tracing::info!(position, journal = self.journal.position(), "the index is not where the journal is; it is read back");
-                drop(Held::close(Arc::new(held)));
-                false
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the index does not open; it is read back from the journal");
-                false
-            }
-        }
-    }
-
-    /// Fills a memory table from the journal and lets it serve.
-    fn fill(&mut self) {
-        self.serving.set(State::Filling);
-        self.serving.set(match journal::fill(self.journal.folder(), self.journal.position()) {
-            Ok(memory) => State::Memory(Arc::new(memory)),
-            Err(error) => {
-                tracing::error!(%error, "the journal cannot be read");
-                State::Broken(error.to_string())
-            }
-        });
-    }
-
-    fn start_refill(&mut self) {
-        let State::Memory(memory) = self.serving.now() else { return };
-        if self.options.engine == Engine::Memory {
-            return;
-        }
-        let Options { roomy, table_patience: patience, .. } = self.options.clone();
-        if !roomy() {
-            return self.log_given_up(&no_room());
-        }
-        let plan = Plan { memory, tables: self.options.tables(), patience, roomy, messages: self.messages.clone() };
-        match Refill::start(plan) {
-            Ok(refill) => self.refill = Some(refill),
-            Err(error) => self.log_given_up(&TableError(error.to_string())),
-        }
-    }
-
-    /// Lets the refilled sled serve instead of memory.
-    fn take_over(&mut self, number: u64, held: Arc<Held<Sled>>) {
-        let Some(refill) = self.refill.take() else { return };
-        let position = self.journal.position();
-        let caught_up = refill.catch_up(&held).and_then(|_| held.write(move |table| table.apply(&Batch::new(), position)));
-        match caught_up {
-            Ok(()) => {
-                self.folder = number;
-                self.serving.set(State::Sled(held));
-            }
-            Err(error) => {
-                held.abandon();
-                self.log_given_up(&error);
-            }
-        }
-    }
-
-    /// sled failed: memory is filled from the journal and serves until the next start.
-    fn give_up(&mut self, error: &TableError) {
-        if let State::Sled(held) = self.serving.now() {
-            held.abandon();
-            self.log_given_up(error);
-            self.fill();
-        }
-    }
-
-    fn log_given_up(&mut self, error: &TableError) {
-        self.refill = None;
-        tracing::error!(%error, "sled is given up until the next start; the index is served from memory");
-        (self.options.abandoned)(&error.0);
     }
 
     fn close(&mut self) {

@@ -136,13 +136,13 @@ mod tests {
     use super::*;
     use crate::index::table::{Batch, Memory};
 
-    fn held() -> Held<Memory> {
-        Held::open(Duration::from_millis(100), || Ok(Memory::default())).unwrap()
+    fn held(patience: u64) -> Held<Memory> {
+        Held::open(Duration::from_millis(patience), || Ok(Memory::default())).unwrap()
     }
 
     #[tokio::test]
     async fn a_call_that_panics_is_an_error() {
-        let held = held();
+        let held = held(10_000);
         let error = held.read::<()>(|_| panic!("tried to serialize Uninitialized")).await.unwrap_err();
         assert_eq!(error.0, "it panicked: tried to serialize Uninitialized");
         assert_eq!(held.read(Table::position).await, Ok(0));
@@ -150,9 +150,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_hangs_is_an_error_and_the_writer_is_not_held_up_by_readers() {
-        let held = held();
+        let held = held(100);
         let (release, wait) = mpsc::channel::<()>();
-        let error = held.read(move |_| Ok(drop(wait.recv()))).await.unwrap_err();
+        let error = held.read(move |_| wait.recv().map_err(|_| TableError("too late".into()))).await.unwrap_err();
         assert!(error.0.contains("did not answer"), "{error}");
         held.write(|table| table.apply(&Batch::new(), 7)).unwrap();
         drop(release);

@@ -32,6 +32,7 @@ struct Shelved {
 }
 
 impl Board {
+    /// An empty board over a store and the index that knows what is in it.
     pub fn new(store: Arc<dyn BlobStore>, index: Arc<dyn Index>, tuning: Tuning) -> Arc<Board> {
         Arc::new(Board {
             store,
@@ -158,9 +159,9 @@ impl Board {
         (size.is_none() || total.is_none() || size == total).then_some((draft, total))
     }
 
-    /// Gives up every kept draft, for room; whether there were any.
-    pub(super) fn clear_shelf(&self) -> bool {
-        !std::mem::take(&mut *self.shelf()).is_empty()
+    /// Gives up every kept draft, for room.
+    pub(super) fn clear_shelf(&self) {
+        self.shelf().clear();
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Flight>>> {

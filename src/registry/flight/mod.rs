@@ -29,7 +29,7 @@ use async_trait::async_trait;
 pub use board::Board;
 pub use body::FlightBody;
 pub use follower::{Follower, Head};
-pub use places::{Place, Places};
+pub use places::Places;
 pub use tuning::Tuning;
 
 use crate::index::{CommitError, Unavailable};

@@ -88,6 +88,8 @@ impl Pilot {
                 Err(Stop::Refused(refusal)) => self.refused(refusal).await?,
                 Err(Stop::Full) => {
                     self.tell();
+                    // Not for this flight: room is seen again only after a while.
+                    self.board.clear_shelf();
                     return Ok(End::Passing);
                 }
                 Err(Stop::Failed(error)) => return Err(error),
@@ -162,7 +164,7 @@ impl Pilot {
     async fn make_room(&mut self) -> Result<(), Stop> {
         let store = self.board.store.clone();
         let rest = self.total.unwrap_or(0).saturating_sub(self.reached);
-        if rest > store.room() && !(self.board.clear_shelf() && rest <= store.room()) {
+        if rest > store.room() {
             return Err(Stop::Full);
         }
         if self.draft.is_none() {
@@ -271,9 +273,9 @@ impl Pilot {
         Ok(proved)
     }
 
-    /// Keeps what a failed flight has, unless the bytes themselves were wrong (then the draft is gone).
+    /// Keeps what a flight has that an outage or a lack of followers ended. Wrong bytes are gone with their proof.
     fn shelve(&mut self, end: &End) {
-        if let (End::Failed(_), Some(draft)) = (end, self.draft.take())
+        if let (End::Failed(FetchError::Refused(_) | FetchError::Unfollowed(_)), Some(draft)) = (end, self.draft.take())
             && self.reached > 0
         {
             self.board.shelve(self.flight.digest, draft, self.total);

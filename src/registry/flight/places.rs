@@ -33,7 +33,7 @@ struct Running {
 }
 
 /// The right to one body, until it is dropped.
-pub struct Place {
+pub(super) struct Place {
     places: Arc<Places>,
     id: u64,
     recall: Arc<Notify>,

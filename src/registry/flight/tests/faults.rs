@@ -48,10 +48,14 @@ async fn a_source_is_given_up_after_five_attempts_without_a_byte() {
 async fn wrong_bytes_are_never_completed_and_never_stored() {
     for offset in [0, MIB / 2, MIB - 1] {
         let (harbour, bytes) = (Harbour::new().await, blob(MIB));
-        let source = Arc::new(Scripted::new("a", &bytes).lying(offset));
+        let source = Arc::new(Scripted::new("a", &bytes).lying(offset).gated(MIB - 1));
         let followers = join_all((0..20).map(|_| harbour.join(&source))).await;
         let bodies = followers.into_iter().map(|follower| drain(follower.unwrap().body(None)));
-        for cut in join_all(bodies).await {
+        let release = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            source.gate.send_replace(usize::MAX);
+        };
+        for cut in tokio::join!(join_all(bodies), release).0 {
             let (got, error) = cut.unwrap_err();
             assert!(got.len() as u64 <= MIB as u64 - HELD_BACK, "{} bytes", got.len());
             assert_eq!(error, format!("registry.test: sent bytes that do not match the digest {}", source.digest));

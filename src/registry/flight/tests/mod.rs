@@ -9,6 +9,7 @@ mod repositories;
 mod room;
 mod source;
 mod store;
+mod storm;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

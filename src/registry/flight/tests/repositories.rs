@@ -84,3 +84,19 @@ async fn the_flight_fails_over_to_another_source_where_the_first_breaks() {
     assert_eq!(other.opens.lock().unwrap()[..], [MIB as u64 / 2]);
     assert_eq!(harbour.links(&bytes).await, 2);
 }
+
+#[tokio::test]
+async fn what_an_earlier_flight_left_is_shown_to_nobody_who_has_no_right() {
+    let (harbour, bytes) = (Harbour::new().await, blob(MIB));
+    let broken = Scripted::new("a", &bytes).with(|script| script.cuts = vec![MIB / 2, 0, 0, 0, 0, 0]);
+    assert!(harbour.pull(&Arc::new(broken)).await.is_err());
+    let stranger = Scripted::new("b", &bytes).with(|script| {
+        script.latency = Duration::from_millis(30);
+        script.answer = Some(absent());
+    });
+    let stranger = Arc::new(stranger);
+    let body = harbour.join(&stranger).await.unwrap().body(None);
+    let (got, error) = drain(body).await.unwrap_err();
+    assert_eq!((got.len(), error.as_str()), (0, "registry.test does not have it"));
+    assert_eq!(stranger.opens.lock().unwrap()[..], [MIB as u64 / 2]);
+}
