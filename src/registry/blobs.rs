@@ -14,7 +14,6 @@ use super::flight::{FlightBody, Follower, Source, Wish};
 use super::manifests::Miss;
 use super::member::Member;
 use super::{Error, Kind, Reader, Registry, Sight, Target, Want, flight};
-use crate::index::{Change, Promise};
 use crate::oci::{Digest, Manifest, Repository, RepositoryName};
 use crate::store::Chunks;
 use crate::upstream::{BlobAnswer, Budget, Refusal};
@@ -79,6 +78,8 @@ impl Registry {
 
     async fn group_blob(&self, name: &RepositoryName, digest: &Digest, reader: &Reader, want: Want) -> Result<Blob, Miss> {
         let hosted = Repository::hosted(name);
+        // Before it is looked for, lest it goes between the look and the longer lease.
+        let _lease = (reader.sight == Sight::Hosted).then(|| self.index.lease(&[*digest]));
         if self.groups_hosted()
             && let Some(blob) = self.linked_blob(&hosted, digest).await?
         {
@@ -132,21 +133,12 @@ impl Registry {
             crate::telemetry::metrics::hit(crate::telemetry::metrics::Kind::Blob);
             return Ok(blob);
         }
-        if let Some(why) = member.forbids(&repository.name) {
+        if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
         crate::telemetry::metrics::miss(crate::telemetry::metrics::Kind::Blob);
         let budget = self.budget();
         let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
-        let unlinked = !self.index.linked(repository, digest).await?;
-        if let Some(row) = self.index.blob(digest).await?
-            && unlinked
-        {
-            source.confirm(digest, budget).await.map_err(Miss::Refused)?;
-            let link = Change::Link { repository: repository.clone(), digest: *digest };
-            self.commit(Vec::new(), vec![link], Promise::Appended).await?;
-            return Ok(Blob { digest: *digest, total: Some(row.size), from: From::Store });
-        }
         if want == Want::Head
             && let Some(total) = source.confirm(digest, budget).await.map_err(Miss::Refused)?
         {

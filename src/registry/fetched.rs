@@ -6,7 +6,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 
 use super::questions::Questions;
-use super::{Want, manifests::Outcome};
+use super::{Want, manifests::Outcome, now};
 use crate::oci::{Digest, Reference, Repository, Tag};
 use crate::upstream::{HeadAnswer, Refusal};
 
@@ -20,8 +20,8 @@ const SERVED: Duration = Duration::from_secs(300);
 const REMEMBERED: u64 = 10_000;
 
 pub struct Fetched {
-    /// Tags whose manifest is not stored, as a HEAD told them, and when.
-    heads: Cache<(Repository, Tag), (HeadAnswer, Instant)>,
+    /// Tags whose manifest is not stored, as a HEAD told them, and when (Unix milliseconds).
+    heads: Cache<(Repository, Tag), (HeadAnswer, u64)>,
     /// Absent and denied answers until their `negative_ttl` ends.
     refusals: Cache<(Repository, Reference), (Refusal, Duration)>,
     /// Tags whose upstream could not be asked just now.
@@ -55,19 +55,24 @@ impl Fetched {
     /// What a HEAD told of the tag, if that is not older than `ttl`.
     pub fn head(&self, repository: &Repository, tag: &Tag, ttl: Duration) -> Option<HeadAnswer> {
         let (head, at) = self.heads.get(&(repository.clone(), tag.clone()))?;
-        (at.elapsed() < ttl).then_some(head)
+        (Duration::from_millis(now().saturating_sub(at)) < ttl).then_some(head)
     }
 
     pub fn saw_head(&self, repository: &Repository, tag: &Tag, head: &HeadAnswer) {
-        self.heads.insert((repository.clone(), tag.clone()), (head.clone(), Instant::now()));
+        self.heads.insert((repository.clone(), tag.clone()), (head.clone(), now()));
     }
 
-    /// The tags that a HEAD said to be `digest`: their manifest is about to be stored.
-    pub fn tags_of(&self, repository: &Repository, digest: &Digest) -> Vec<Tag> {
+    /// The tag is known better by now.
+    pub fn forget_head(&self, repository: &Repository, tag: &Tag) {
+        self.heads.invalidate(&(repository.clone(), tag.clone()));
+    }
+
+    /// The tags that a HEAD said to be `digest`, and when it did: their manifest is about to be stored.
+    pub fn tags_of(&self, repository: &Repository, digest: &Digest) -> Vec<(Tag, u64)> {
         let named = |key: &(Repository, Tag), head: &HeadAnswer| key.0 == *repository && head.digest == Some(*digest);
-        let found: Vec<_> = self.heads.iter().filter(|(key, (head, _))| named(key, head)).map(|(key, _)| (*key).clone()).collect();
-        found.iter().for_each(|key| self.heads.invalidate(key));
-        found.into_iter().map(|(_, tag)| tag).collect()
+        let found: Vec<_> = self.heads.iter().filter(|(key, (head, _))| named(key, head)).map(|(key, (_, at))| (key, at)).collect();
+        found.iter().for_each(|(key, _)| self.heads.invalidate(&**key));
+        found.into_iter().map(|(key, at)| (key.1.clone(), at)).collect()
     }
 
     pub fn refusal(&self, repository: &Repository, reference: &Reference) -> Option<Refusal> {

@@ -4,7 +4,7 @@
 
 use super::manifests::{Found, Miss};
 use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
-use crate::index::{Change, Promise};
+use crate::index::Change;
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
 
 /// Who answers for a group name.
@@ -40,7 +40,7 @@ impl Registry {
             }
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;
-        let ticket = found.ticket(stamps).filter(|_| self.always_public(&found.repository));
+        let ticket = found.ticket(stamps, self.seen_until(&found.repository));
         Ok((found, ticket))
     }
 
@@ -100,13 +100,8 @@ impl Registry {
         let hosted = Repository::hosted(name);
         let exists = self.groups_hosted() && self.index.repository(&hosted).await?.is_some();
         let mut members: Vec<_> = self.upstream_members(name).collect();
-        let closed = if exists && !self.overlay.matches(name.long().as_str()) {
-            Some(Miss::Unknown)
-        } else if self.is_reserved(name) {
-            Some(Miss::Policy(format!("{name} is reserved here and never looked up elsewhere; push it first")))
-        } else {
-            None
-        };
+        let closed =
+            if exists && !self.overlay.matches(name.long().as_str()) { Some(Miss::Unknown) } else { self.reserves(name).map(Miss::Policy) };
         if members.len() > 1
             && let Some(origin) = self.index.bound(&name.long()).await?
         {
@@ -115,8 +110,16 @@ impl Registry {
         Ok(Standing { hosted: exists.then_some(hosted), members, closed })
     }
 
-    pub(super) fn is_reserved(&self, name: &RepositoryName) -> bool {
-        [name.long(), name.short()].iter().any(|n| self.hosted.reserved.matches(n.as_str()))
+    /// Why the upstream of a cached repository must not be asked about it, as a sentence. A name that is reserved at the root
+    /// leaves for none of the group's upstreams, however it is written.
+    pub(super) fn forbids(&self, repository: &Repository) -> Option<String> {
+        let reserved = || self.group.contains(&repository.origin).then(|| self.reserves(&repository.name)).flatten();
+        self.member(repository)?.forbids(&repository.name).or_else(reserved)
+    }
+
+    fn reserves(&self, name: &RepositoryName) -> Option<String> {
+        let reserved = [name.long(), name.short()].iter().any(|n| self.hosted.reserved.matches(n.as_str()));
+        reserved.then(|| format!("{name} is reserved here and never looked up elsewhere; push it first"))
     }
 
     /// From now on the name stays with this member, where the group has several.
@@ -127,6 +130,6 @@ impl Registry {
             return Ok(());
         }
         let bind = Change::Bind { name, origin: Some(member.origin.clone()) };
-        Ok(self.commit(Vec::new(), vec![bind], Promise::Appended).await?)
+        self.note(vec![bind]).await
     }
 }

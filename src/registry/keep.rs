@@ -3,15 +3,20 @@
 use bytes::Bytes;
 
 use super::manifests::{Found, Miss};
-use super::{Error, Registry, now};
-use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow, Promise, TagRow};
+use super::{Error, Registry};
+use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow, TagRow};
 use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role, Tag};
 use crate::store::{DraftName, StoreError};
 use crate::upstream::{Cause, ManifestAnswer, Refusal};
 
 impl Registry {
-    /// Stores a fetched manifest, its edges and the tags that named it. With a full disk it is served all the same.
-    pub(super) async fn keep_manifest(&self, repository: &Repository, answer: ManifestAnswer, tags: Vec<Tag>) -> Result<Found, Miss> {
+    /// Stores a fetched manifest, its edges and the tags that named it, each with when it did (Unix milliseconds). With a full disk it is served all the same.
+    pub(super) async fn keep_manifest(
+        &self,
+        repository: &Repository,
+        answer: ManifestAnswer,
+        tags: Vec<(Tag, u64)>,
+    ) -> Result<Found, Miss> {
         let digest = answer.digest;
         let manifest = match Manifest::read(&answer.bytes, &answer.media_type) {
             Ok(manifest) => Some(manifest),
@@ -24,7 +29,7 @@ impl Registry {
         };
         let row = manifest_row(manifest.as_ref(), &answer);
         let found = Found::new(repository, digest, &row, answer.bytes.clone());
-        let lease = self.index.lease(&[digest]);
+        let _claim = self.index.claim(&[digest]).await?;
         match self.put_small(digest, answer.bytes).await {
             Ok(()) => {}
             Err(Error { kind: super::Kind::NoSpace, .. }) => {
@@ -36,17 +41,16 @@ impl Registry {
         let mut changes = vec![Change::Live { digest, size: row.size }];
         let edges = manifest.iter().flat_map(|m| &m.children).map(edge).collect();
         changes.push(Change::Manifest { repository: repository.clone(), digest, row, edges });
-        let tag = |tag| Change::Tag { repository: repository.clone(), tag, row: TagRow { digest, at: now(), by: String::new() } };
+        let tag = |(tag, at)| Change::Tag { repository: repository.clone(), tag, row: TagRow { digest, at, by: String::new() } };
         changes.extend(tags.into_iter().map(tag));
-        self.commit(Vec::new(), changes, Promise::Appended).await?;
-        drop(lease);
+        self.note(changes).await?;
         Ok(found)
     }
 
-    /// Puts bytes that are in memory into the store. The caller holds a lease and commits the row.
+    /// Puts bytes that are in memory into the store, over rotten ones if need be. The caller holds a claim and commits the row.
     pub(super) async fn put_small(&self, digest: Digest, bytes: Bytes) -> Result<(), Error> {
         let size = bytes.len() as u64;
-        if self.index.blob(&digest).await?.is_some() && self.store.stat(&digest).await? == Some(size) {
+        if self.index.blob(&digest).await?.is_some() && self.manifest_bytes(&digest, size).await?.is_some() {
             return Ok(());
         }
         let mut draft = self.store.draft(DraftName::Fetch).await?;

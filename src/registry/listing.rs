@@ -73,7 +73,7 @@ impl Registry {
     }
 
     /// Whether a list may name the repository, as far as is known without asking anybody.
-    fn shown(&self, repository: &Repository, who: &Who) -> bool {
+    pub(super) fn shown(&self, repository: &Repository, who: &Who) -> bool {
         matches!(who, Who::User(_)) || self.known_public(repository)
     }
 

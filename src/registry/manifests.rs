@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 
 use super::flight::FetchError;
 use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
-use crate::index::{Change, CommitError, ManifestRow, Promise, TagRow, Unavailable};
+use crate::index::{Change, CommitError, ManifestRow, TagRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository, Tag};
 use crate::store::StoreError;
 use crate::upstream::{Cause, HeadAnswer, Refusal};
@@ -29,9 +29,10 @@ pub struct Found {
 }
 
 impl Found {
-    /// A ticket for keeping the answer in memory, unless it must not be kept.
-    pub(super) fn ticket(&self, stamps: Vec<(usize, u64)>) -> Option<Ticket> {
-        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, self.fresh_until))
+    /// A ticket for keeping the answer in memory, at the longest until `seen_until`, unless it must not be kept.
+    pub(super) fn ticket(&self, stamps: Vec<(usize, u64)>, seen_until: Option<Instant>) -> Option<Ticket> {
+        let until = self.fresh_until.into_iter().chain(seen_until).min();
+        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, until))
     }
 }
 
@@ -179,7 +180,7 @@ impl Registry {
             return self.ask_for(repository, &reference, want).await;
         };
         let age = Duration::from_millis(now().saturating_sub(row.at));
-        if age < settings.tag_ttl || member.forbids(&repository.name).is_some() {
+        if age < settings.tag_ttl || self.forbids(repository).is_some() {
             let left = settings.tag_ttl.saturating_sub(age).max(Duration::from_secs(1));
             return Ok(found.fresh_for(left));
         }
@@ -205,8 +206,7 @@ impl Registry {
 
     /// Asks the upstream, together with everybody who asks the same.
     async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Found, Miss> {
-        let member = self.member(repository).ok_or(Miss::Unknown)?;
-        if let Some(why) = member.forbids(&repository.name) {
+        if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
         if let Some(refusal) = self.fetched.refusal(repository, reference) {
@@ -260,7 +260,9 @@ impl Registry {
             };
             match (reference, stored) {
                 (Reference::Tag(tag), Some(found)) => {
-                    self.remember_tags(repository, &found.digest, [tag.clone()]).await?;
+                    self.fetched.forget_head(repository, tag);
+                    let row = TagRow { digest: found.digest, at: now(), by: String::new() };
+                    self.note(vec![Change::Tag { repository: repository.clone(), tag: tag.clone(), row }]).await?;
                     return Ok(Outcome::Stored(found.fresh_for(member.settings().tag_ttl)));
                 }
                 (Reference::Tag(tag), None) if want == Want::Head && head.digest.is_some() => {
@@ -274,19 +276,16 @@ impl Registry {
             }
         }
         let answer = upstream.manifest(name, &by, budget).await.map_err(Miss::Refused)?;
+        if let Reference::Tag(tag) = reference {
+            self.fetched.forget_head(repository, tag);
+        }
         let mut tags = self.fetched.tags_of(repository, &answer.digest);
         if let Reference::Tag(tag) = reference {
-            tags.push(tag.clone());
+            tags.push((tag.clone(), now()));
         }
         let found = self.keep_manifest(repository, answer, tags).await?;
         let tagged = matches!(reference, Reference::Tag(_));
         Ok(Outcome::Stored(if tagged { found.fresh_for(member.settings().tag_ttl) } else { found }))
-    }
-
-    async fn remember_tags(&self, repository: &Repository, digest: &Digest, tags: impl IntoIterator<Item = Tag>) -> Result<(), Error> {
-        let row = TagRow { digest: *digest, at: now(), by: String::new() };
-        let changes = tags.into_iter().map(|tag| Change::Tag { repository: repository.clone(), tag, row: row.clone() }).collect();
-        Ok(self.commit(Vec::new(), changes, Promise::Appended).await?)
     }
 }
 

@@ -16,6 +16,8 @@ mod prefetch;
 mod publish;
 mod questions;
 mod target;
+#[cfg(test)]
+mod tests;
 mod uploads;
 mod visibility;
 
@@ -36,7 +38,7 @@ pub use uploads::{Body, Progress};
 
 use crate::auth::Who;
 use crate::config::{Patterns, Settings};
-use crate::index::{Change, CommitError, Expect, Index, Promise};
+use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
 use crate::oci::{Origin, Repository, RepositoryName};
 use crate::store::BlobStore;
 use crate::upstream::{Budget, Deadlines};
@@ -162,13 +164,35 @@ impl Registry {
         self.group.contains(&Origin::Hosted)
     }
 
-    /// Commits, and ends what was remembered of the repositories that changed before it returns.
+    /// Commits, and ends what was remembered of the repositories that changed before it returns. Both happen, or neither,
+    /// even when whoever waits for it leaves.
     async fn commit(&self, expects: Vec<Expect>, changes: Vec<Change>, promise: Promise) -> Result<(), CommitError> {
-        let changed: Vec<_> = changes.iter().filter_map(Change::repository).map(|r| self.epochs.slot(r)).collect();
-        let committed = self.index.commit(expects, changes, promise).await;
-        changed.into_iter().for_each(|slot| self.epochs.bump(slot));
-        committed
+        let this = self.this();
+        let committing = tokio::spawn(async move {
+            let changed: Vec<_> = changes.iter().filter_map(Change::repository).map(|r| this.epochs.slot(r)).collect();
+            let committed = this.index.commit(expects, changes, promise).await;
+            changed.into_iter().for_each(|slot| this.epochs.bump(slot));
+            committed
+        });
+        committing.await.unwrap_or_else(|broken| Err(Unavailable::Broken(format!("a commit broke off: {broken}")).into()))
     }
+
+    /// Commits what was learned while reading. Whoever reads gets his answer also when it cannot be written down.
+    async fn note(&self, changes: Vec<Change>) -> Result<(), Error> {
+        match self.commit(Vec::new(), changes, Promise::Appended).await {
+            Err(CommitError::NotWritten(why)) => {
+                tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
+                Ok(())
+            }
+            noted => Ok(noted?),
+        }
+    }
+}
+
+/// Runs the work to its end, also when whoever waits for it leaves: a client that goes takes the future of its request with it.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T, Error>> + Send + 'static) -> Result<T, Error> {
+    let broken = |_| Err(Error::new(Kind::Internal, "this broke off here; the registry's log says why"));
+    tokio::spawn(work).await.unwrap_or_else(broken)
 }
 
 /// Unix milliseconds.

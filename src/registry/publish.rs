@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::keep::{edge, manifest_row};
-use super::{Error, Kind, Reader, Registry, now};
+use super::{Error, Kind, Reader, Registry, now, to_the_end};
+use crate::auth::Who;
 use crate::config::Redeploy;
-use crate::index::{Change, CommitError, Expect, Promise, TagRow};
+use crate::index::{Change, CommitError, Expect, Lease, Promise, TagRow};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 use crate::upstream::ManifestAnswer;
 
@@ -27,6 +28,8 @@ struct Reach {
     /// Links and child manifests that the repository gains.
     gains: BTreeMap<Digest, Change>,
     visited: BTreeSet<Digest>,
+    /// On everything visited, taken before it was looked for.
+    leases: Vec<Lease>,
     missing: Vec<Digest>,
 }
 
@@ -53,9 +56,24 @@ impl Registry {
                 return Err(Error::new(Kind::DigestInvalid, text));
             }
         };
-        let reached: Vec<_> = manifest.children.iter().map(|c| c.digest).chain([digest]).collect();
-        let _lease = self.index.lease(&reached);
-        let reach = self.reach(name, &hosted, &manifest, reader).await?;
+        self.writable(&hosted)?;
+        let (this, tag, who) = (self.this(), tag.cloned(), reader.who.clone());
+        let published = Published { digest, subject: manifest.subject };
+        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, tag.as_ref(), &who).await }).await?;
+        Ok(published)
+    }
+
+    /// The part of a push that goes on when its client leaves: leases are held until what they are for is visible.
+    async fn publish(
+        &self,
+        hosted: &Repository,
+        manifest: Manifest,
+        digest: Digest,
+        bytes: Bytes,
+        tag: Option<&Tag>,
+        who: &Who,
+    ) -> Result<(), Error> {
+        let reach = self.reach(hosted, &manifest, who).await?;
         if !reach.missing.is_empty() && !self.hosted.sparse {
             let list = reach.missing.iter().map(Digest::to_string).collect::<Vec<_>>().join(", ");
             let text = format!("the manifest refers to blobs that are not in {hosted}: {list}; push them first");
@@ -63,15 +81,13 @@ impl Registry {
         }
         let answer = ManifestAnswer { bytes: bytes.clone(), media_type: manifest.media_type.clone(), digest };
         let row = manifest_row(Some(&manifest), &answer);
-        let claim = self.index.claim(&[digest]).await?;
+        let _claim = self.index.claim(&[digest]).await?;
         self.put_small(digest, bytes).await?;
         let mut changes: Vec<_> = reach.gains.into_values().collect();
         changes.push(Change::Live { digest, size: row.size });
         let edges = manifest.children.iter().map(edge).collect();
         changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
-        self.commit_tag(&hosted, tag, digest, reader, changes).await?;
-        drop(claim);
-        Ok(Published { digest, subject: manifest.subject })
+        self.commit_tag(hosted, tag, digest, who, changes).await
     }
 
     /// Commits with the tag, as the redeploy policy allows: check and change are one step.
@@ -80,10 +96,9 @@ impl Registry {
         hosted: &Repository,
         tag: Option<&Tag>,
         digest: Digest,
-        reader: &Reader,
+        who: &Who,
         changes: Vec<Change>,
     ) -> Result<(), Error> {
-        self.writable(hosted)?;
         for _ in 0..TRIES {
             let (mut expects, mut changes) = (Vec::new(), changes.clone());
             if let Some(tag) = tag {
@@ -95,7 +110,7 @@ impl Registry {
                 if self.is_immutable(tag) {
                     expects.push(Expect::Tag(hosted.clone(), tag.clone(), current));
                 }
-                let row = TagRow { digest, at: now(), by: reader.who.name().to_owned() };
+                let row = TagRow { digest, at: now(), by: who.name().to_owned() };
                 changes.push(Change::Tag { repository: hosted.clone(), tag: tag.clone(), row });
             }
             match self.commit(expects, changes, Promise::Durable).await {
@@ -107,14 +122,9 @@ impl Registry {
     }
 
     /// Walks what the manifest reaches and gathers what the repository must gain to serve it.
-    async fn reach(&self, name: &RepositoryName, hosted: &Repository, manifest: &Manifest, reader: &Reader) -> Result<Reach, Error> {
-        let mut others = Vec::new();
-        for member in self.upstream_members(name) {
-            let seen = self.may_see(&member, &Reference::Digest(Digest::of(b"")), reader).await;
-            if self.index.repository(&member).await?.is_some() && seen.is_ok_and(|seen| seen) {
-                others.push(member);
-            }
-        }
+    /// Nothing is asked upstream for a push.
+    async fn reach(&self, hosted: &Repository, manifest: &Manifest, who: &Who) -> Result<Reach, Error> {
+        let others: Vec<_> = self.upstream_members(&hosted.name).filter(|member| self.shown(member, who)).collect();
         let mut reach = Reach::default();
         let mut todo = vec![(manifest.clone(), true)];
         while let Some((manifest, pushed)) = todo.pop() {
@@ -122,6 +132,7 @@ impl Registry {
                 if !reach.visited.insert(child.digest) {
                     continue;
                 }
+                reach.leases.push(self.index.lease(&[child.digest]));
                 if child.role == Role::Manifest {
                     todo.extend(self.reach_manifest(hosted, &others, &child.digest, &mut reach).await?.map(|m| (m, false)));
                 } else if !self.reach_blob(hosted, &others, &child.digest, &mut reach).await? && pushed && child.role != Role::Foreign {
@@ -136,11 +147,8 @@ impl Registry {
         if self.index.blob(digest).await?.is_none() {
             return Ok(false);
         }
-        if self.index.linked(hosted, digest).await? {
-            return Ok(true);
-        }
-        for other in others {
-            if self.index.linked(other, digest).await? {
+        for holder in std::iter::once(hosted).chain(others) {
+            if self.index.linked(holder, digest).await? {
                 reach.gains.insert(*digest, Change::Link { repository: hosted.clone(), digest: *digest });
                 return Ok(true);
             }
@@ -236,7 +244,7 @@ impl Registry {
         self.hosted.redeploy == Redeploy::Deny || self.hosted.immutable_tags.matches(tag.as_str())
     }
 
-    fn writable(&self, hosted: &Repository) -> Result<(), Error> {
+    pub(super) fn writable(&self, hosted: &Repository) -> Result<(), Error> {
         match self.hosted.redeploy {
             Redeploy::ReadOnly => {
                 Err(Error::new(Kind::Denied, format!("{hosted} cannot be changed: this registry is read-only (hosted.redeploy)")))

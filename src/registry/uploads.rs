@@ -9,7 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
-use super::{Error, Kind, Reader, Registry, now};
+use super::{Error, Kind, Reader, Registry, now, to_the_end};
 use crate::auth::Who;
 use crate::index::{Change, Promise, UploadRow};
 use crate::oci::{Digest, Repository, RepositoryName};
@@ -40,8 +40,10 @@ struct Session {
 impl Registry {
     /// Opens an upload into a hosted repository.
     pub async fn start_upload(&self, name: &RepositoryName, who: &Who) -> Result<Progress, Error> {
+        let hosted = Repository::hosted(name);
+        self.writable(&hosted)?;
         let id = random_id();
-        let row = UploadRow { repository: Repository::hosted(name), user: who.name().to_owned(), started: now() };
+        let row = UploadRow { repository: hosted, user: who.name().to_owned(), started: now() };
         let draft = self.store.draft(DraftName::Upload(id.clone())).await?;
         let change = Change::Upload { id: id.clone(), row: row.clone() };
         self.commit(Vec::new(), vec![change], Promise::Appended).await?;
@@ -52,6 +54,7 @@ impl Registry {
     /// Links a blob that the reader may read elsewhere; otherwise nothing happens.
     pub async fn mount(&self, name: &RepositoryName, digest: &Digest, from: &[Repository]) -> Result<bool, Error> {
         let hosted = Repository::hosted(name);
+        self.writable(&hosted)?;
         let _lease = self.index.lease(&[*digest]);
         let Some(row) = self.index.blob(digest).await? else { return Ok(false) };
         if self.store.stat(digest).await? != Some(row.size) {
@@ -68,25 +71,19 @@ impl Registry {
     }
 
     /// The repositories that a name points at for somebody who mounts from it: hosted, then the group's upstreams.
-    pub async fn mount_sources(&self, target: &super::Target, reader: &Reader, digest: &Digest) -> Result<Vec<Repository>, Error> {
+    /// Nothing is asked upstream for a push: what nobody knows to be public is for users alone.
+    pub fn mount_sources(&self, target: &super::Target, reader: &Reader) -> Vec<Repository> {
         let candidates = match target {
             super::Target::Upstream(repository) => vec![repository.clone()],
             super::Target::Group(name) => std::iter::once(Repository::hosted(name)).chain(self.upstream_members(name)).collect(),
         };
-        let mut seen = Vec::new();
-        for repository in candidates {
-            let visible = self.may_see_blob(&repository, digest, reader).await;
-            if visible.map_err(|miss| miss.into_error(Kind::BlobUnknown, "the blob to mount"))? {
-                seen.push(repository);
-            }
-        }
-        Ok(seen)
+        candidates.into_iter().filter(|repository| self.shown(repository, &reader.who)).collect()
     }
 
     pub async fn upload_status(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<Progress, Error> {
         let session = self.session(name, id, who).await?;
-        let draft = session.draft.lock().await;
-        Ok(Progress { id: id.to_owned(), received: draft.as_ref().ok_or_else(|| ended(id))?.len() })
+        let mut draft = session.draft.lock().await;
+        Ok(Progress { id: id.to_owned(), received: draft.as_mut().ok_or_else(|| ended(id))?.settle().await })
     }
 
     /// Appends the body. `at` is where the client believes it goes.
@@ -112,19 +109,25 @@ impl Registry {
         let mut slot = session.draft.try_lock().map_err(|_| busy(id))?;
         append(slot.as_mut().ok_or_else(|| ended(id))?, at, body).await?;
         let draft = slot.take().ok_or_else(|| ended(id))?;
-        let done = self.admit_draft(&session.row.repository, draft, digest, Some(id)).await;
-        self.uploads.remove(id);
-        if done.is_err() {
-            self.forget(id).await?;
-        }
-        done
+        let (this, hosted, id, digest) = (self.this(), session.row.repository.clone(), id.to_owned(), *digest);
+        to_the_end(async move {
+            let done = this.admit_draft(&hosted, draft, &digest, Some(&id)).await;
+            this.uploads.remove(&id);
+            if done.is_err() {
+                this.forget(&id).await?;
+            }
+            done
+        })
+        .await
     }
 
     /// A whole blob in one request.
     pub async fn upload_whole(&self, name: &RepositoryName, digest: &Digest, body: Body) -> Result<(), Error> {
+        self.writable(&Repository::hosted(name))?;
         let mut draft = self.store.draft(DraftName::Fetch).await?;
         append(&mut draft, None, body).await?;
-        self.admit_draft(&Repository::hosted(name), draft, digest, None).await
+        let (this, hosted, digest) = (self.this(), Repository::hosted(name), *digest);
+        to_the_end(async move { this.admit_draft(&hosted, draft, &digest, None).await }).await
     }
 
     pub async fn cancel_upload(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<(), Error> {
@@ -184,10 +187,11 @@ impl Sessions {
 
 /// Writes one batch while the next one comes in.
 async fn append(draft: &mut Draft, at: Option<u64>, mut body: Body) -> Result<(), Error> {
+    let here = draft.settle().await;
     if let Some(at) = at
-        && at != draft.len()
+        && at != here
     {
-        let text = format!("the chunk begins at byte {at}, but {} bytes are here; go on from there", draft.len());
+        let text = format!("the chunk begins at byte {at}, but {here} bytes are here; go on from there");
         return Err(Error::new(Kind::UploadRange, text));
     }
     let mut ready = batch(&mut body).await;

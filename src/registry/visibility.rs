@@ -8,20 +8,26 @@ use moka::sync::Cache;
 
 use super::manifests::Miss;
 use super::member::Member;
-use super::{Reader, Registry};
+use super::questions::Questions;
+use super::{Error, Kind, Reader, Registry};
 use crate::auth::Who;
 use crate::config::Visibility;
 use crate::oci::{Digest, Reference, Repository};
+use crate::upstream::Refusal;
 
 /// How long a verdict holds without asking again.
 const HOLDS: Duration = Duration::from_secs(3600);
 
-/// Verdicts by repository: public or not, and since when that is known.
-pub struct Verdicts(Cache<Repository, (bool, Instant)>);
+/// What is known of who may see what.
+pub struct Verdicts {
+    /// Public or not, and since when that is known.
+    known: Cache<Repository, (bool, Instant)>,
+    questions: Questions<(Repository, Reference), Result<bool, Refusal>>,
+}
 
 impl Default for Verdicts {
     fn default() -> Verdicts {
-        Verdicts(Cache::builder().max_capacity(100_000).build())
+        Verdicts { known: Cache::builder().max_capacity(100_000).build(), questions: Questions::default() }
     }
 }
 
@@ -33,52 +39,82 @@ impl Registry {
             Some(member) => match member.settings().visibility {
                 Visibility::Public => true,
                 Visibility::SignedIn => false,
-                Visibility::Auto => is_open(member, repository) || self.verdicts.0.get(repository).is_some_and(|(public, _)| public),
+                Visibility::Auto => is_open(member, repository) || self.verdicts.known.get(repository).is_some_and(|(public, _)| public),
             },
         }
     }
 
-    /// Whether everybody may see the repository whatever an upstream says in an hour: such answers may be kept in memory.
-    pub(super) fn always_public(&self, repository: &Repository) -> bool {
-        self.member(repository).is_none_or(|member| member.settings().visibility == Visibility::Public || is_open(member, repository))
+    /// Until when everybody may see what was found, as far as is known: so long it may be kept in memory. `None`: always.
+    pub(super) fn seen_until(&self, repository: &Repository) -> Option<Instant> {
+        let member = self.member(repository)?;
+        match member.settings().visibility {
+            Visibility::Public => None,
+            Visibility::Auto if is_open(member, repository) => None,
+            Visibility::Auto | Visibility::SignedIn => match self.verdicts.known.get(repository) {
+                Some((true, since)) => Some(since + HOLDS),
+                _ => Some(Instant::now()),
+            },
+        }
     }
 
     /// Whether the reader may see the repository; `reference` is what the upstream is asked with when there is no verdict.
     pub(super) async fn may_see(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Result<bool, Miss> {
         let Some(member) = self.member(repository) else { return Ok(true) };
         match (&reader.who, member.settings().visibility) {
-            (Who::User(_), _) | (_, Visibility::Public) => return Ok(true),
-            (_, Visibility::SignedIn) => return Ok(false),
-            (_, Visibility::Auto) => {}
-        }
-        if is_open(member, repository) {
-            return Ok(true);
-        }
-        let remembered = self.verdicts.0.get(repository);
-        if let Some((public, since)) = remembered
-            && (since.elapsed() < HOLDS || member.forbids(&repository.name).is_some())
-        {
-            return Ok(public);
-        }
-        if member.forbids(&repository.name).is_some() {
-            return Ok(false);
-        }
-        match member.upstream().anonymous_may_read(&repository.name, reference, self.budget()).await {
-            Ok(public) => {
-                self.verdicts.0.insert(repository.clone(), (public, Instant::now()));
-                Ok(public)
-            }
-            Err(refusal) => {
-                tracing::warn!(%repository, %refusal, "whether anonymous clients may see the repository cannot be asked");
-                Ok(remembered.is_some_and(|(public, _)| public))
-            }
+            (Who::User(_), _) | (_, Visibility::Public) => Ok(true),
+            (_, Visibility::SignedIn) => Ok(false),
+            (_, Visibility::Auto) if is_open(member, repository) => Ok(true),
+            (_, Visibility::Auto) => self.verdict(repository, reference).await,
         }
     }
 
     /// The same for a blob, of which an upstream tells nothing without a manifest: a manifest that reaches it is asked for.
     pub(super) async fn may_see_blob(&self, repository: &Repository, digest: &Digest, reader: &Reader) -> Result<bool, Miss> {
-        let parent = self.index.parents(repository, digest, 1).await?.first().copied();
-        self.may_see(repository, &Reference::Digest(parent.unwrap_or(*digest)), reader).await
+        match self.index.parents(repository, digest, 1).await?.first() {
+            Some(parent) => self.may_see(repository, &Reference::Digest(*parent), reader).await,
+            None => Ok(self.shown(repository, &reader.who)),
+        }
+    }
+
+    async fn verdict(&self, repository: &Repository, reference: &Reference) -> Result<bool, Miss> {
+        let known = self.verdicts.known.get(repository);
+        if let Some((public, since)) = known
+            && (since.elapsed() < HOLDS || self.forbids(repository).is_some())
+        {
+            return Ok(public);
+        }
+        if self.forbids(repository).is_some() {
+            return Ok(false);
+        }
+        match (self.ask_verdict(repository, reference).await, known) {
+            (Some(Ok(public)), _) => {
+                self.verdicts.known.insert(repository.clone(), (public, Instant::now()));
+                Ok(public)
+            }
+            (_, Some((public, _))) => Ok(public),
+            // Who sees nothing of this reference there sees nothing of it here; it tells nothing of the others.
+            (Some(Err(absent @ Refusal::Absent { .. })), None) => Err(Miss::Refused(absent)),
+            (Some(Err(_)) | None, None) => {
+                let text = format!(
+                    "{} cannot be asked now whether everybody may see {repository}: docker login here, then pull again, or try later",
+                    repository.origin
+                );
+                Err(Miss::Ours(Error::new(Kind::LogIn, text)))
+            }
+        }
+    }
+
+    async fn ask_verdict(&self, repository: &Repository, reference: &Reference) -> Option<Result<bool, Refusal>> {
+        let member = self.member(repository)?.clone();
+        let (name, reference, budget) = (repository.name.clone(), reference.clone(), self.budget());
+        let asked = self.verdicts.questions.ask((repository.clone(), reference.clone()), || async move {
+            let answer = member.upstream().anonymous_may_read(&name, &reference, budget).await;
+            if let Err(refusal @ Refusal::Failed { .. }) = &answer {
+                tracing::warn!(%name, %refusal, "whether anonymous clients may see the repository cannot be asked");
+            }
+            answer
+        });
+        asked.await
     }
 }
 

@@ -33,7 +33,8 @@ impl Server {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_DIGEST, text(&digest.to_string())?);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        let asked = parts.headers.get(RANGE).and_then(|value| value.to_str().ok()).and_then(ByteRange::parse);
+        let asked = parts.headers.get(RANGE).filter(|_| want == Want::Bytes);
+        let asked = asked.and_then(|value| value.to_str().ok()).and_then(ByteRange::parse);
         let range = match (blob.total, asked) {
             (Some(total), Some(asked)) => match asked.resolve(total) {
                 Ok(range) => range,

@@ -10,7 +10,7 @@ use super::Server;
 use super::access::Wish;
 use super::answers::Refusal;
 use super::manifests::{namespace, parameter, text};
-use crate::auth::{Action, Verdict, Who, judge_listing};
+use crate::auth::{Action, Fault, Verdict, Who, judge_listing};
 use crate::oci::{Digest, PathName, Scope};
 use crate::registry::{Reader, Sight};
 
@@ -43,7 +43,8 @@ impl Server {
             limit => self.registry.tags(&target, last.as_deref(), limit, &reader).await,
         }?;
         let tags: Vec<_> = page.entries.iter().map(|tag| tag.as_str()).collect();
-        let next = tags.last().filter(|_| page.more).map(|last| format!("/v2/{name}/tags/list?n={limit}&last={last}"));
+        let same = ns.map(|ns| format!("&ns={ns}")).unwrap_or_default();
+        let next = tags.last().filter(|_| page.more).map(|last| format!("/v2/{name}/tags/list?n={limit}&last={last}{same}"));
         listed(json!({ "name": name.as_str(), "tags": tags }), next)
     }
 
@@ -56,6 +57,10 @@ impl Server {
                 &[Scope::catalog()],
                 None,
             ));
+        }
+        if caller.claims.as_ref().is_some_and(|claims| !claims.grants_listing()) {
+            let text = "the token was not made for listing repositories; ask for another one";
+            return Err(Refusal::challenge(text, &[Scope::catalog()], Some(Fault::InsufficientScope)));
         }
         let hosted_only = parameter(parts, "source").as_deref() == Some("hosted");
         let reader = Reader { who: caller.who, sight: Sight::Everything };

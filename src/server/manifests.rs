@@ -88,8 +88,9 @@ impl Server {
         name: &PathName,
         action: Action,
     ) -> Result<(RepositoryName, super::access::Caller), Refusal> {
-        let target = self.registry.target(name.as_str(), None)?;
-        let wish = Wish { action, target: &target, written: name, namespaced: false };
+        let ns = namespace(parts);
+        let target = self.registry.target(name.as_str(), ns.as_deref())?;
+        let wish = Wish { action, target: &target, written: name, namespaced: ns.is_some() };
         let caller = self.admit(parts, &wish).await?;
         match target {
             Target::Group(hosted) => Ok((hosted, caller)),

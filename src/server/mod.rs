@@ -22,12 +22,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderValue, Method};
 
 use crate::auth::{Rules, Tokens, Users};
 use crate::config::Settings;
-use crate::oci::Route;
+use crate::oci::{InvalidRoute, Route};
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
@@ -73,6 +73,7 @@ impl Server {
             .route("/token", get(token::by_query).post(token::by_form))
             .route("/", get(probes::landing))
             .fallback(registry)
+            .method_not_allowed_fallback(wrong_method)
             .layer(axum::middleware::from_fn(requests::observe))
             .with_state(self.clone())
     }
@@ -87,6 +88,11 @@ async fn registry(State(server): State<Arc<Server>>, request: Request) -> Respon
     };
     response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
+}
+
+/// A path that is there, asked in a way that it does not know.
+async fn wrong_method(method: Method) -> Response {
+    Refusal::Route(InvalidRoute::Method { allow: &["GET", "HEAD"] }).into_response("", &method)
 }
 
 impl Server {

@@ -75,7 +75,7 @@ impl Server {
             return Ok(false);
         }
         let reader = Reader { who: caller.who.clone(), sight: Sight::Everything };
-        let sources = self.registry.mount_sources(&target, &reader, digest).await?;
+        let sources = self.registry.mount_sources(&target, &reader);
         Ok(self.registry.mount(hosted, digest, &sources).await?)
     }
 }

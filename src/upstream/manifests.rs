@@ -34,12 +34,13 @@ impl Upstream {
     /// Whether someone without credentials may read it: a HEAD without any, on every endpoint in turn.
     ///
     /// # Errors
-    /// Only [`Refusal::Failed`]: the question could not be answered.
+    /// [`Refusal::Failed`]: the question could not be answered. [`Refusal::Absent`]: it is not there for someone without
+    /// credentials, which tells nothing of what else is in the repository.
     pub async fn anonymous_may_read(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<bool, Refusal> {
         match self.ask(Kind::Head, budget, |endpoint| self.head_from(endpoint, name, reference, true)).await {
             Ok(_) => Ok(true),
-            Err(Refusal::Absent { .. } | Refusal::Denied { .. }) => Ok(false),
-            Err(failed @ Refusal::Failed { .. }) => Err(failed),
+            Err(Refusal::Denied { .. }) => Ok(false),
+            Err(refusal @ (Refusal::Absent { .. } | Refusal::Failed { .. })) => Err(refusal),
         }
     }
 

@@ -1,0 +1,227 @@
+//! The registry over real files and upstreams on sockets of this machine.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::config;
+use crate::index::{Local, Options};
+use crate::oci::{Digest, Reference};
+use crate::store::FileStore;
+
+const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A registry with the manifests of its paths, which counts what it is asked.
+struct Upstream {
+    url: String,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    async fn with(manifests: &[(&str, &str)]) -> Upstream {
+        let manifests: HashMap<_, _> = manifests.iter().map(|(path, bytes)| (format!("/v2/{path}"), (*bytes).to_owned())).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (url, asked) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
+        let count = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let mut request = [0; 4096];
+                let read = stream.read(&mut request).await.unwrap_or(0);
+                let request = String::from_utf8_lossy(&request[..read]).into_owned();
+                let mut words = request.split(' ');
+                let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+                let answer = match manifests.get(path) {
+                    Some(bytes) => {
+                        let body = if method == "HEAD" { "" } else { bytes };
+                        let digest = Digest::of(bytes.as_bytes());
+                        let length = bytes.len();
+                        format!(
+                            "200 OK\r\nContent-Type: {TYPE}\r\nDocker-Content-Digest: {digest}\r\nContent-Length: {length}\r\n\r\n{body}"
+                        )
+                    }
+                    None => "404 Not Found\r\nContent-Length: 0\r\n\r\n".to_owned(),
+                };
+                let head = "HTTP/1.1 ";
+                let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+                let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
+            }
+        });
+        Upstream { url, asked }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// As a configured upstream with credentials of its own.
+    fn settings(&self, registry: &str) -> config::Upstream {
+        let credentials = config::Credentials { username: "ann".into(), password: config::Secret::new("secret") };
+        let endpoint = config::Endpoint { url: self.url.parse().unwrap(), credentials: Some(credentials) };
+        config::Upstream { endpoints: vec![endpoint], insecure: true, ..config::Upstream::builtin(registry) }
+    }
+}
+
+struct House {
+    registry: Arc<Registry>,
+    data: tempfile::TempDir,
+}
+
+impl House {
+    /// Hosted first, then the upstreams in order.
+    async fn with(upstreams: Vec<config::Upstream>, hosted: impl FnOnce(&mut config::Hosted)) -> House {
+        let data = tempfile::tempdir().unwrap();
+        let mut settings = config::Settings::builtin();
+        hosted(&mut settings.hosted);
+        let origins = upstreams.iter().map(|upstream| Origin::Upstream(upstream.registry.as_str().into()));
+        settings.group.members = std::iter::once(Origin::Hosted).chain(origins).collect();
+        let deadlines = Deadlines::default().scaled(10);
+        let members = upstreams.iter().map(|upstream| Member::new(upstream, false, deadlines).unwrap()).collect();
+        let store = Arc::new(FileStore::open(data.path(), 0).unwrap());
+        let index = Arc::new(Local::open(Options::new(data.path())).await.unwrap());
+        House { registry: Registry::new(&settings, index, store, members, deadlines, flight::Tuning::default()), data }
+    }
+
+    async fn hosted() -> House {
+        House::with(Vec::new(), |_| ()).await
+    }
+
+    async fn pull(&self, image: &str) -> Result<Found, Error> {
+        let (name, tag) = image.split_once(':').unwrap();
+        let target = self.registry.target(name, None).unwrap();
+        let found = self.registry.manifest(&target, &tagged(tag), &anonymous(), Want::Bytes).await;
+        found.map(|(found, _)| found)
+    }
+
+    async fn put(&self, name: &RepositoryName, tag: &str, manifest: &str) -> Result<Published, Error> {
+        self.registry.put_manifest(name, &tagged(tag), TYPE, manifest.to_owned().into(), &anonymous()).await
+    }
+
+    async fn eventually(&self, what: impl AsyncFn() -> bool) {
+        let waiting = async {
+            while !what().await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it goes on without its client");
+    }
+}
+
+fn anonymous() -> Reader {
+    Reader { who: Who::Anonymous, sight: Sight::Everything }
+}
+
+fn tagged(tag: &str) -> Reference {
+    Reference::Tag(tag.parse().unwrap())
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+/// A manifest that reaches nothing.
+fn manifest(what: &str) -> String {
+    format!(r#"{{"schemaVersion":2,"mediaType":"{TYPE}","annotations":{{"is":"{what}"}},"layers":[]}}"#)
+}
+
+#[tokio::test]
+async fn a_push_whose_client_leaves_goes_on_and_ends_what_was_kept_of_the_old_tag() {
+    let (house, name) = (House::hosted().await, name("team/app"));
+    house.put(&name, "v1", &manifest("old")).await.unwrap();
+    let target = house.registry.target("team/app", None).unwrap();
+    let (_, ticket) = house.registry.manifest(&target, &tagged("v1"), &anonymous(), Want::Bytes).await.unwrap();
+    let ticket = ticket.unwrap();
+    assert!(house.registry.holds(&ticket));
+    assert!(house.put(&name, "v1", &manifest("new")).now_or_never().is_none(), "its client left before the answer");
+    house.eventually(async || house.pull("team/app:v1").await.unwrap().digest == Digest::of(manifest("new").as_bytes())).await;
+    house.eventually(async || !house.registry.holds(&ticket)).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_leaves_at_its_end_is_finished() {
+    let (house, name) = (House::hosted().await, name("team/app"));
+    let body = |bytes: &'static [u8]| futures_util::stream::iter([Ok(Bytes::from_static(bytes))]).boxed();
+    let (digest, who) = (Digest::of(b"layer"), Who::Anonymous);
+    let id = house.registry.start_upload(&name, &who).await.unwrap().id;
+    house.registry.append_upload(&name, &id, &who, None, body(b"layer")).await.unwrap();
+    let finishing = house.registry.finish_upload(&name, &id, &who, &digest, Some(5), futures_util::stream::empty().boxed());
+    assert!(finishing.now_or_never().is_none(), "its client left before the answer");
+    let linked = async || house.registry.index.linked(&Repository::hosted(&name), &digest).await.unwrap();
+    house.eventually(linked).await;
+}
+
+#[tokio::test]
+async fn bytes_that_a_broken_request_left_behind_count() {
+    let (house, name, who) = (House::hosted().await, name("team/app"), Who::Anonymous);
+    let id = house.registry.start_upload(&name, &who).await.unwrap().id;
+    let endless = futures_util::stream::iter([Ok(Bytes::from_static(b"half"))]).chain(futures_util::stream::pending()).boxed();
+    assert!(house.registry.append_upload(&name, &id, &who, None, endless).now_or_never().is_none());
+    assert_eq!(house.registry.upload_status(&name, &id, &who).await.unwrap().received, 4);
+    let rest = futures_util::stream::iter([Ok(Bytes::from_static(b"half"))]).boxed();
+    let digest = Digest::of(b"halfhalf");
+    house.registry.finish_upload(&name, &id, &who, &digest, Some(4), rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rotten_manifest_heals_when_it_is_pushed_again() {
+    let (house, name) = (House::hosted().await, name("team/app"));
+    let digest = house.put(&name, "v1", &manifest("whole")).await.unwrap().digest;
+    let hex = digest.to_string().split_off("sha256:".len());
+    let file = house.data.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
+    let length = std::fs::metadata(&file).unwrap().len() as usize;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, vec![b'x'; length]).unwrap();
+    assert_eq!(house.pull("team/app:v1").await.unwrap_err().kind, Kind::Internal);
+    house.put(&name, "v1", &manifest("whole")).await.unwrap();
+    assert_eq!(house.pull("team/app:v1").await.unwrap().digest, digest);
+}
+
+#[tokio::test]
+async fn a_missing_tag_does_not_hide_its_repository() {
+    let upstream = Upstream::with(&[("team/app/manifests/v1", &manifest("public"))]).await;
+    let house = House::with(vec![upstream.settings("one.test")], |_| ()).await;
+    assert_eq!(house.pull("team/app:typo").await.unwrap_err().kind, Kind::ManifestUnknown);
+    let found = house.pull("team/app:v1").await.unwrap();
+    let until = house.registry.seen_until(&found.repository).expect("what is kept in memory ends with the verdict");
+    assert!(until <= std::time::Instant::now() + Duration::from_secs(3600));
+}
+
+#[tokio::test]
+async fn no_other_registry_answers_while_it_cannot_be_asked_who_may_see_the_first() {
+    let other = Upstream::with(&[("team/app/manifests/v1", &manifest("impostor"))]).await;
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let away = Upstream { url: format!("http://{gone}"), asked: Arc::default() };
+    let house = House::with(vec![away.settings("one.test"), other.settings("two.test")], |_| ()).await;
+    let error = house.pull("team/app:v1").await.unwrap_err();
+    assert!(error.kind == Kind::LogIn && error.message.contains("one.test"), "{error}");
+    assert_eq!(other.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_push_asks_no_upstream() {
+    let upstream = Upstream::with(&[]).await;
+    let house = House::with(vec![upstream.settings("one.test")], |_| ()).await;
+    house.put(&name("team/app"), "v1", &manifest("ours")).await.unwrap();
+    let target = house.registry.target("team/app", None).unwrap();
+    assert_eq!(house.registry.mount_sources(&target, &anonymous()), [Repository::hosted(&name("team/app"))]);
+    assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_reserved_name_leaves_by_no_shape() {
+    let upstream = Upstream::with(&[("corp/app/manifests/v1", &manifest("theirs"))]).await;
+    let reserve = |hosted: &mut config::Hosted| hosted.reserved = config::Patterns::new(&["corp/**"]).unwrap();
+    let open = config::Upstream { visibility: config::Visibility::Public, ..upstream.settings("one.test") };
+    let house = House::with(vec![open], reserve).await;
+    for image in ["corp/app:v1", "one.test/corp/app:v1"] {
+        let error = house.pull(image).await.unwrap_err();
+        assert!(error.kind == Kind::ManifestUnknown && error.message.contains("reserved"), "{error}");
+    }
+    assert_eq!(upstream.asked(), 0);
+}
