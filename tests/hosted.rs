@@ -105,6 +105,7 @@ async fn a_blob_can_be_mounted_from_hosted_and_from_cached_repositories() {
 
     let image = app.hub.image("library/nginx", "latest", &[bytes(2, 5000)]);
     app.anonymous().pull("nginx", "latest").await;
+    app.landed().await;
     let requests = app.hub.requests();
     alice.post(&mount("team/web", &image.layers[0], "nginx"), "").await.expect(201);
     alice.post(&mount("team/web", &image.config, "docker.io/library/nginx"), "").await.expect(201);

@@ -111,6 +111,11 @@ impl App {
         &self.serving.as_ref().expect("the server runs").registry
     }
 
+    /// Waits until what was fetched lies in the store: the bytes reach a client a moment before.
+    pub async fn landed(&self) {
+        until("every flight lands", async || self.registry().flights() == 0).await;
+    }
+
     /// Ends the server as SIGTERM does.
     pub async fn stop(&mut self) {
         let serving = self.serving.take().expect("the server runs");
