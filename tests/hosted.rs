@@ -420,3 +420,19 @@ async fn paths_that_climb_or_hide_are_refused() {
     }
     assert_eq!(app.hub.requests(), 0);
 }
+
+#[tokio::test]
+async fn a_refused_upload_is_answered_and_its_connection_goes_on() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = App::start().await;
+    let mut socket = tokio::net::TcpStream::connect(app.address()).await.unwrap();
+    let body = bytes(3, 4 << 20);
+    let digest = Digest::of(&body);
+    let head = format!("POST /v2/a/b/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&body).await.unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    socket.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 401") && text.ends_with("ok\n"), "{text}");
+}
