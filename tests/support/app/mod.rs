@@ -184,7 +184,9 @@ async fn serve(settings: &Settings) -> (SocketAddr, Serving) {
             match app::start(&settings, Deadlines::default().scaled(10), tuning, pace).await {
                 Ok(running) => break running,
                 // The last server's threads may need a moment to let go of the data folder.
-                Err(StartError::Store(_) | StartError::Index(_)) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(StartError::Store(_) | StartError::Index(_)) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await
+                }
                 Err(error) => panic!("the server does not start: {error}"),
             }
         };
