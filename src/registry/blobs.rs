@@ -16,7 +16,7 @@ use super::member::Member;
 use super::{Error, Kind, Reader, Registry, Sight, Target, Want, flight};
 use crate::oci::{Digest, Manifest, Repository, RepositoryName};
 use crate::store::Chunks;
-use crate::telemetry::metrics;
+use crate::telemetry;
 use crate::upstream::{BlobAnswer, Budget, Refusal};
 
 /// How long what a pusher was told is here stays here.
@@ -131,13 +131,13 @@ impl Registry {
             return Err(Miss::LogIn);
         }
         if let Some(blob) = self.linked_blob(repository, digest).await? {
-            metrics::hit(metrics::Kind::Blob);
+            telemetry::metrics::hit(telemetry::metrics::Kind::Blob);
             return Ok(blob);
         }
         if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
-        metrics::miss(metrics::Kind::Blob);
+        telemetry::metrics::miss(telemetry::metrics::Kind::Blob);
         let budget = self.budget();
         let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
         if want == Want::Head
@@ -208,7 +208,7 @@ impl Source for UpstreamSource {
 
     async fn open(&self, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
         let answer = self.member.upstream().blob(&self.repository.name, digest, from, budget).await?;
-        let counted = answer.body.inspect_ok(|bytes| metrics::bytes_in(bytes.len() as u64));
+        let counted = answer.body.inspect_ok(|bytes| telemetry::metrics::bytes_in(bytes.len() as u64));
         Ok(BlobAnswer { body: counted.boxed(), ..answer })
     }
 

@@ -6,7 +6,7 @@ use super::manifests::{Found, Miss};
 use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
 use crate::index::Change;
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
-use crate::telemetry::metrics;
+use crate::telemetry;
 
 /// Who answers for a group name.
 pub(super) struct Standing {
@@ -42,8 +42,8 @@ impl Registry {
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;
         match found.asked {
-            true => metrics::miss(metrics::Kind::Manifest),
-            false => metrics::hit(metrics::Kind::Manifest),
+            true => telemetry::metrics::miss(telemetry::metrics::Kind::Manifest),
+            false => telemetry::metrics::hit(telemetry::metrics::Kind::Manifest),
         }
         let ticket = found.ticket(stamps, self.seen_until(&found.repository));
         Ok((found, ticket))

@@ -64,7 +64,7 @@ fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
         ("[[auth.role]]\nname = \"x\"", "1: auth.role: not in this version; remove it"),
         (
             "[log]\nlevel = \"loud\"",
-            "2: log.level: \"loud\" is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,entrepot::upstream=debug\"",
+            "2: log.level: \"loud\" is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,hyper=debug\"",
         ),
         ("[log]\nrequests = \"some\"", "2: log.requests: \"some\" is not known; write \"all\", \"errors\" or \"off\""),
     ];
