@@ -115,13 +115,14 @@ impl Server {
         if !self.registry.shadows(hosted).await? {
             return Ok(());
         }
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, "pushing what hides an upstream's image");
-        self.judge(caller, wish).map_err(|refusal| match refusal {
+        let judged = self.judge(caller, wish).map_err(|refusal| match refusal {
             Refusal::Denied(_) => Refusal::denied(format!(
                 "{hosted} is also an upstream's image, and pushing it changes what every client gets: push to team/{hosted}, or have an administrator grant you shadow"
             )),
             other => other,
-        })
+        });
+        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, allowed = judged.is_ok(), "pushing what hides an upstream's image");
+        judged
     }
 }
 
