@@ -14,6 +14,7 @@ use crate::config;
 use crate::index::{Local, Options};
 use crate::oci::{Digest, Reference};
 use crate::store::FileStore;
+use crate::upstream::ManifestAnswer;
 
 const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -232,6 +233,22 @@ async fn a_push_asks_no_upstream() {
     let target = house.registry.target("team/app", None).unwrap();
     assert_eq!(house.registry.mount_sources(&target, &anonymous()), [Repository::hosted(&name("team/app"))]);
     assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn prefetching_asks_no_upstream_that_is_offline() {
+    let upstream = Upstream::with(&[]).await;
+    let offline = config::Upstream { offline: true, ..upstream.settings("one.test") };
+    let house = House::with(vec![offline], |_| ()).await;
+    let layer = format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{}","size":5}}"#, Digest::of(b"layer"));
+    let bytes = Bytes::from(format!(r#"{{"schemaVersion":2,"mediaType":"{TYPE}","layers":[{layer}]}}"#));
+    let repository = Repository::upstream("one.test", &name("team/app"));
+    let cached = ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type: TYPE.into() };
+    house.registry.keep_manifest(&repository, cached, vec![("v1".parse().unwrap(), now())]).await.unwrap();
+    let image = "one.test/team/app:v1".parse().unwrap();
+    let error = house.registry.prefetch(&image, &Platforms::All, |_| ()).await.unwrap_err();
+    assert!(error.message.contains("offline"), "{error}");
+    assert_eq!((upstream.asked(), house.registry.flights()), (0, 0));
 }
 
 #[tokio::test]
