@@ -14,4 +14,3 @@ pub mod store;
 pub mod telemetry;
 pub mod upkeep;
 pub mod upstream;
-pub mod web;

@@ -1,10 +1,7 @@
-//! The program: reads the command line, runs the command, ends with its exit code.
+//! The program: everything it does stands behind its command line.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use entrepot::cli::{self, arguments::Arguments};
-
 fn main() -> ExitCode {
-    cli::run(Arguments::parse().command)
+    entrepot::cli::main()
 }

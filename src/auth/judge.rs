@@ -58,7 +58,7 @@ pub fn judge(rules: &Rules, who: &Who, action: Action, _repository: &Repository)
     match who {
         Who::Anonymous if anonymous_may(rules.anonymous, action) => Verdict::Allowed,
         Who::Anonymous => Verdict::LogIn,
-        Who::User(name) if &**name == ADMIN || action != Action::Admin => Verdict::Allowed,
+        Who::User(name) if &**name == ADMIN || user_may(action) || anonymous_may(rules.anonymous, action) => Verdict::Allowed,
         Who::User(_) => Verdict::Denied,
     }
 }
@@ -68,6 +68,14 @@ pub fn judge_listing(rules: &Rules, who: &Who) -> Verdict {
     match who {
         Who::Anonymous if !rules.anonymous.pull => Verdict::LogIn,
         _ => Verdict::Allowed,
+    }
+}
+
+/// Without roles every user may pull, push and shadow.
+fn user_may(action: Action) -> bool {
+    match action {
+        Action::Pull | Action::Push | Action::Shadow => true,
+        Action::Delete | Action::Admin => false,
     }
 }
 
@@ -105,7 +113,8 @@ mod tests {
             (delete, [LogIn, LogIn, Allowed, LogIn, LogIn]),
         ] {
             assert_eq!(verdicts(anonymous, Who::Anonymous), expected, "{anonymous:?}");
-            assert_eq!(verdicts(anonymous, Who::User("alice".into())), [Allowed, Allowed, Allowed, Allowed, Denied]);
+            let deletes = if anonymous.delete { Allowed } else { Denied };
+            assert_eq!(verdicts(anonymous, Who::User("alice".into())), [Allowed, Allowed, deletes, Allowed, Denied]);
             assert_eq!(verdicts(anonymous, Who::User(ADMIN.into())), [Allowed; 5]);
         }
     }

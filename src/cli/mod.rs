@@ -8,12 +8,17 @@ mod serve;
 
 use std::process::ExitCode;
 
-use arguments::Command;
+use arguments::{Arguments, Command};
+use clap::Parser;
 
 use crate::config::{Settings, Sources, load};
 
-/// Runs a command to its end.
-pub fn run(command: Command) -> ExitCode {
+/// Reads the command line and runs the command to its end.
+pub fn main() -> ExitCode {
+    run(Arguments::parse().command)
+}
+
+fn run(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
         Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),

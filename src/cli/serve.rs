@@ -1,6 +1,7 @@
 //! `entrepot serve`: starts the server, says what a newcomer needs to know, and ends gracefully.
 
 use std::net::SocketAddr;
+use std::path::Path;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -25,10 +26,14 @@ pub async fn run(settings: Settings) -> Result<(), String> {
 /// Comes when the process is asked to end.
 fn ended() -> std::io::Result<impl Future<Output = ()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => tracing::warn!("SIGHUP: the configuration is read at the start alone (users are re-read by themselves); restart to change it"),
+            }
         }
         tracing::info!("ending: running transfers may finish");
     })
@@ -45,13 +50,16 @@ fn greeting(settings: &Settings, addresses: &[SocketAddr], password: Option<&str
         app::shown(&settings.storage.data)
     );
     if let Some(password) = password {
-        let kept = settings.storage.data.join("admin-password");
-        text += &format!("the password of admin is {password} (kept in {} until you change it)\n", kept.display());
+        let kept = app::shown(&settings.storage.data.join("admin-password"));
+        text += &format!("the password of admin is {password} (kept in {kept} until you change it)\n");
     }
     if settings.cache.offline {
         text += "offline: no upstream is asked, what is cached is served\n";
     }
-    text + &format!("\ntry next:\n  docker pull {host}/nginx\n  docker login {host} -u admin\n  entrepot prefetch alpine\n")
+    let data =
+        if settings.storage.data == Path::new("./data") { String::new() } else { format!(" --data {}", settings.storage.data.display()) };
+    let program = std::env::args().next().unwrap_or_else(|| "entrepot".to_owned());
+    text + &format!("\ntry next:\n  docker pull {host}/nginx\n  docker login {host} -u admin\n  {program} prefetch{data} alpine\n")
 }
 
 #[cfg(test)]
@@ -63,7 +71,7 @@ mod tests {
         let settings = Settings::builtin();
         let text = greeting(&settings, &["0.0.0.0:5000".parse().unwrap()], Some("s3cret"));
         for part in
-            ["http://0.0.0.0:5000", "password of admin is s3cret", "docker pull localhost:5000/nginx", "docker login", "entrepot prefetch"]
+            ["http://0.0.0.0:5000", "password of admin is s3cret", "docker pull localhost:5000/nginx", "docker login", " prefetch alpine"]
         {
             assert!(text.contains(part), "{part} in {text}");
         }

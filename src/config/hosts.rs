@@ -88,7 +88,7 @@ pub(super) fn log_level(text: &str) -> Result<String, String> {
     match text.split(',').map(str::trim).all(directive) {
         true => Ok(text.to_owned()),
         false => Err(format!(
-            "{text:?} is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,entrepot::upstream=debug\""
+            "{text:?} is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,hyper=debug\""
         )),
     }
 }
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_level_is_a_word_or_words_by_part() {
-        for good in ["info", "off", "warn,entrepot::upstream=debug", "info, hyper=trace"] {
+        for good in ["info", "off", "warn,hyper=debug", "info, hyper=trace"] {
             assert!(log_level(good).is_ok(), "{good}");
         }
         for bad in ["", "INFORM", "info,", "a=b", "=info", "info;x=debug"] {

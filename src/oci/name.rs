@@ -30,6 +30,11 @@ impl RepositoryName {
         Some((first, RepositoryName(rest.into())))
     }
 
+    /// The last path component.
+    pub fn last(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
     /// `nginx` becomes `library/nginx`; a name of several parts stays.
     pub fn long(&self) -> RepositoryName {
         match self.0.contains('/') {

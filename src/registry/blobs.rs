@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::flight::{FlightBody, Follower, Source, Wish};
 use super::manifests::Miss;
@@ -16,6 +16,7 @@ use super::member::Member;
 use super::{Error, Kind, Reader, Registry, Sight, Target, Want, flight};
 use crate::oci::{Digest, Manifest, Repository, RepositoryName};
 use crate::store::Chunks;
+use crate::telemetry::metrics;
 use crate::upstream::{BlobAnswer, Budget, Refusal};
 
 /// How long what a pusher was told is here stays here.
@@ -130,13 +131,13 @@ impl Registry {
             return Err(Miss::LogIn);
         }
         if let Some(blob) = self.linked_blob(repository, digest).await? {
-            crate::telemetry::metrics::hit(crate::telemetry::metrics::Kind::Blob);
+            metrics::hit(metrics::Kind::Blob);
             return Ok(blob);
         }
         if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
-        crate::telemetry::metrics::miss(crate::telemetry::metrics::Kind::Blob);
+        metrics::miss(metrics::Kind::Blob);
         let budget = self.budget();
         let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
         if want == Want::Head
@@ -209,7 +210,9 @@ impl Source for UpstreamSource {
     }
 
     async fn open(&self, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        self.member.upstream().blob(&self.repository.name, digest, from, budget).await
+        let answer = self.member.upstream().blob(&self.repository.name, digest, from, budget).await?;
+        let counted = answer.body.inspect_ok(|bytes| metrics::bytes_in(bytes.len() as u64));
+        Ok(BlobAnswer { body: counted.boxed(), ..answer })
     }
 
     async fn confirm(&self, digest: &Digest, budget: Budget) -> Result<Option<u64>, Refusal> {

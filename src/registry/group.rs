@@ -6,6 +6,7 @@ use super::manifests::{Found, Miss};
 use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
 use crate::index::Change;
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
+use crate::telemetry::metrics;
 
 /// Who answers for a group name.
 pub(super) struct Standing {
@@ -40,6 +41,10 @@ impl Registry {
             }
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;
+        match found.asked {
+            true => metrics::miss(metrics::Kind::Manifest),
+            false => metrics::hit(metrics::Kind::Manifest),
+        }
         let ticket = found.ticket(stamps, self.seen_until(&found.repository));
         Ok((found, ticket))
     }

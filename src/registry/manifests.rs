@@ -26,6 +26,8 @@ pub struct Found {
     pub stale: Option<Duration>,
     /// How long the tag is still believed; `None`: until it is changed here.
     fresh_until: Option<Instant>,
+    /// Whether an upstream was asked for it.
+    pub(super) asked: bool,
 }
 
 impl Found {
@@ -219,8 +221,10 @@ impl Registry {
             async move { this.question(repository, reference, want).await }
         });
         match answer.await {
-            Some(Outcome::Stored(found)) => Ok(found),
-            Some(Outcome::Head(head)) => Found::from_head(repository, head).ok_or(Miss::Unknown),
+            Some(Outcome::Stored(found)) => Ok(Found { asked: true, ..found }),
+            Some(Outcome::Head(head)) => {
+                Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown)
+            }
             Some(Outcome::Miss(miss)) => Err(miss),
             None => Err(Miss::Ours(Error::new(Kind::Internal, "asking the upstream broke off here; the registry's log says why"))),
         }
@@ -292,12 +296,21 @@ impl Registry {
 impl Found {
     pub(super) fn new(repository: &Repository, digest: Digest, row: &ManifestRow, bytes: Bytes) -> Found {
         let (repository, media_type) = (repository.clone(), row.media_type.clone());
-        Found { repository, digest, media_type, size: Some(row.size), bytes: Some(bytes), stale: None, fresh_until: None }
+        Found { repository, digest, media_type, size: Some(row.size), bytes: Some(bytes), stale: None, fresh_until: None, asked: false }
     }
 
     fn from_head(repository: &Repository, head: HeadAnswer) -> Option<Found> {
         let (repository, digest) = (repository.clone(), head.digest?);
-        Some(Found { repository, digest, media_type: head.media_type, size: head.size, bytes: None, stale: None, fresh_until: None })
+        Some(Found {
+            repository,
+            digest,
+            media_type: head.media_type,
+            size: head.size,
+            bytes: None,
+            stale: None,
+            fresh_until: None,
+            asked: false,
+        })
     }
 
     fn fresh_for(self, time: Duration) -> Found {

@@ -138,8 +138,8 @@ impl Registry {
     }
 
     async fn admit_draft(&self, hosted: &Repository, draft: Draft, digest: &Digest, upload: Option<&str>) -> Result<(), Error> {
-        let size = draft.len();
         let sealed = draft.prove(digest, None).await?.sync().await?;
+        let size = sealed.len();
         let lease = self.index.claim(&[*digest]).await?;
         self.store.admit(sealed).await?;
         let mut changes = vec![Change::Live { digest: *digest, size }, Change::Link { repository: hosted.clone(), digest: *digest }];

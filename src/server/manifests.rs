@@ -102,7 +102,7 @@ impl Server {
                     ),
                     _ => format!(
                         "{repository} belongs to {origin} and cannot be pushed to here; push under a name of your own, such as team/{}",
-                        repository.name
+                        repository.name.last()
                     ),
                 };
                 Err(Error::new(Kind::Denied, text).into())
@@ -115,14 +115,15 @@ impl Server {
         if !self.registry.shadows(hosted).await? {
             return Ok(());
         }
-        let judged = self.judge(caller, wish).map_err(|refusal| match refusal {
+        self.judge(caller, wish).map_err(|refusal| match refusal {
             Refusal::Denied(_) => Refusal::denied(format!(
-                "{hosted} is also an upstream's image, and pushing it changes what every client gets: push to team/{hosted}, or have an administrator grant you shadow"
+                "{hosted} is also an upstream's image, and pushing it changes what every client gets: push to team/{}, or have an administrator grant you shadow",
+                hosted.last()
             )),
             other => other,
-        });
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, allowed = judged.is_ok(), "pushing what hides an upstream's image");
-        judged
+        })?;
+        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, "pushing what hides an upstream's image");
+        Ok(())
     }
 }
 

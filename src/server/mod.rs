@@ -11,7 +11,9 @@ mod manifests;
 mod probes;
 mod requests;
 mod token;
+mod unread;
 mod uploads;
+mod welcome;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,10 +84,15 @@ impl Server {
 /// Everything under `/v2/`, and what is nowhere.
 async fn registry(State(server): State<Arc<Server>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let unread = unread::Returned::default();
     let mut response = match server.hot_answer(&parts) {
         Some(response) => response,
-        None => server.answer(&parts, body).await.unwrap_or_else(|refusal| refusal.into_response(&server.base(&parts), &parts.method)),
+        None => server
+            .answer(&parts, unread.lend(body))
+            .await
+            .unwrap_or_else(|refusal| refusal.into_response(&server.base(&parts), &parts.method)),
     };
+    unread.finish(&parts, &mut response).await;
     response.headers_mut().insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
 }

@@ -44,7 +44,7 @@ pub async fn landing(State(server): State<Arc<Server>>, headers: HeaderMap) -> R
     let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:5000");
     let host = server.external_url.as_deref().map_or(named, |url| url.split("//").last().unwrap_or(named));
     let totals = server.registry.index().totals().await.unwrap_or_default();
-    let text = crate::web::welcome(
+    let text = super::welcome::welcome(
         host,
         &server.external_url.clone().unwrap_or_else(|| format!("http://{named}")),
         totals,

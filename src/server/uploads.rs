@@ -42,26 +42,48 @@ impl Server {
     /// Everything that is done to an open upload.
     pub async fn upload(&self, parts: &Parts, name: &PathName, id: &str, body: Body) -> Result<Response, Refusal> {
         let (hosted, caller) = self.admit_write(parts, name, Action::Push).await?;
+        match self.go_on(parts, name, &hosted, &caller, id, body).await {
+            Err(Refusal::Registry(error)) if error.kind == Kind::UploadRange => {
+                // Whoever went wrong is told where to go on.
+                let mut response = Refusal::from(error).into_response("", &parts.method);
+                if let Ok(progress) = self.registry.upload_status(&hosted, id, &caller.who).await {
+                    place(&mut response, name, &progress)?;
+                }
+                Ok(response)
+            }
+            done => done,
+        }
+    }
+
+    async fn go_on(
+        &self,
+        parts: &Parts,
+        name: &PathName,
+        hosted: &RepositoryName,
+        caller: &Caller,
+        id: &str,
+        body: Body,
+    ) -> Result<Response, Refusal> {
         match parts.method {
             Method::PATCH => {
                 let at = offset(parts)?;
-                let progress = self.registry.append_upload(&hosted, id, &caller.who, at, stream(body)).await?;
+                let progress = self.registry.append_upload(hosted, id, &caller.who, at, stream(body)).await?;
                 open(name, &progress, StatusCode::ACCEPTED)
             }
             Method::PUT => {
                 let digest = parameter(parts, "digest").unwrap_or_default();
                 let digest: Digest = digest.parse().map_err(invalid_digest)?;
                 let at = offset(parts)?;
-                self.registry.finish_upload(&hosted, id, &caller.who, &digest, at, stream(body)).await?;
+                self.registry.finish_upload(hosted, id, &caller.who, &digest, at, stream(body)).await?;
                 created(name, &digest)
             }
             Method::DELETE => {
-                self.registry.cancel_upload(&hosted, id, &caller.who).await?;
+                self.registry.cancel_upload(hosted, id, &caller.who).await?;
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::NO_CONTENT;
                 Ok(response)
             }
-            _ => open(name, &self.registry.upload_status(&hosted, id, &caller.who).await?, StatusCode::NO_CONTENT),
+            _ => open(name, &self.registry.upload_status(hosted, id, &caller.who).await?, StatusCode::NO_CONTENT),
         }
     }
 
@@ -113,9 +135,15 @@ fn created(name: &PathName, digest: &Digest) -> Result<Response, Refusal> {
 fn open(name: &PathName, progress: &Progress, status: StatusCode) -> Result<Response, Refusal> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    place(&mut response, name, progress)?;
+    Ok(response)
+}
+
+/// Says where the upload is, and how far.
+fn place(response: &mut Response, name: &PathName, progress: &Progress) -> Result<(), Refusal> {
     let headers = response.headers_mut();
     headers.insert(LOCATION, text(&format!("/v2/{name}/blobs/uploads/{}", progress.id))?);
     headers.insert(RANGE, text(&upload_range(progress.received))?);
     headers.insert(UPLOAD_ID, text(&progress.id)?);
-    Ok(response)
+    Ok(())
 }

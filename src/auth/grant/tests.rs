@@ -1,3 +1,5 @@
+//! Tests of what `/token` grants and refuses.
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;

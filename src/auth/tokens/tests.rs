@@ -1,3 +1,5 @@
+//! Tests of tokens: what is accepted, and what never is.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

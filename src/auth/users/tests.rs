@@ -1,3 +1,5 @@
+//! Tests of users: the file, the passwords, and what guessing costs.
+
 use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;

@@ -25,7 +25,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Service;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 pub use self::bind::bind;
 pub use self::body::{RequestBody, RequestBodyError};
@@ -84,7 +84,7 @@ impl<S> Edge<S> {
         // The other half is for blobs, drafts, the index and upstreams.
         let connections = limits.connections.min(files / 2);
         if connections < limits.connections {
-            info!(connections, files, "fewer connections than configured, because the limit of open files is low");
+            debug!(connections, files, "fewer connections than configured, because the limit of open files is low");
         }
         Edge {
             places: Places::new(connections, limits.connections_per_address),

@@ -1,4 +1,4 @@
-//! What people see: for now a few lines of text, for those who ask with curl.
+//! A few lines of text for whoever asks the root with curl: where one is, and what to try next.
 
 use std::time::Duration;
 
