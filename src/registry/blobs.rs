@@ -132,7 +132,7 @@ impl Registry {
             crate::telemetry::metrics::hit(crate::telemetry::metrics::Kind::Blob);
             return Ok(blob);
         }
-        if let Some(why) = member.forbids(&repository.name) {
+        if let Some(why) = self.forbids(&member, repository) {
             return Err(Miss::Policy(why));
         }
         crate::telemetry::metrics::miss(crate::telemetry::metrics::Kind::Blob);

@@ -3,6 +3,7 @@
 //! A tag resolves to one member for the whole pull; a failing member ends the search, so that no other registry answers in its place.
 
 use super::manifests::{Found, Miss};
+use super::member::Member;
 use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
 use crate::index::{Change, Promise};
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
@@ -103,7 +104,7 @@ impl Registry {
         let closed = if exists && !self.overlay.matches(name.long().as_str()) {
             Some(Miss::Unknown)
         } else if self.is_reserved(name) {
-            Some(Miss::Policy(format!("{name} is reserved here and never looked up elsewhere; push it first")))
+            Some(Miss::Policy(reserved(name)))
         } else {
             None
         };
@@ -113,6 +114,13 @@ impl Registry {
             members.retain(|member| member.origin == origin);
         }
         Ok(Standing { hosted: exists.then_some(hosted), members, closed })
+    }
+
+    /// Why the upstream must not be asked for the repository. A name that is reserved at the root is not asked for by a prefix either.
+    pub(super) fn forbids(&self, member: &Member, repository: &Repository) -> Option<String> {
+        let is_grouped = self.group.contains(&repository.origin);
+        let kept = (is_grouped && self.is_reserved(&repository.name)).then(|| reserved(&repository.name));
+        kept.or_else(|| member.forbids(&repository.name))
     }
 
     pub(super) fn is_reserved(&self, name: &RepositoryName) -> bool {
@@ -129,4 +137,8 @@ impl Registry {
         let bind = Change::Bind { name, origin: Some(member.origin.clone()) };
         Ok(self.commit(Vec::new(), vec![bind], Promise::Appended).await?)
     }
+}
+
+fn reserved(name: &RepositoryName) -> String {
+    format!("{name} is reserved here and never looked up elsewhere; push it first")
 }

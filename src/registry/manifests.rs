@@ -179,7 +179,7 @@ impl Registry {
             return self.ask_for(repository, &reference, want).await;
         };
         let age = Duration::from_millis(now().saturating_sub(row.at));
-        if age < settings.tag_ttl || member.forbids(&repository.name).is_some() {
+        if age < settings.tag_ttl || self.forbids(member, repository).is_some() {
             let left = settings.tag_ttl.saturating_sub(age).max(Duration::from_secs(1));
             return Ok(found.fresh_for(left));
         }
@@ -206,7 +206,7 @@ impl Registry {
     /// Asks the upstream, together with everybody who asks the same.
     async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Found, Miss> {
         let member = self.member(repository).ok_or(Miss::Unknown)?;
-        if let Some(why) = member.forbids(&repository.name) {
+        if let Some(why) = self.forbids(member, repository) {
             return Err(Miss::Policy(why));
         }
         if let Some(refusal) = self.fetched.refusal(repository, reference) {

@@ -51,11 +51,11 @@ impl Registry {
         }
         let remembered = self.verdicts.0.get(repository);
         if let Some((public, since)) = remembered
-            && (since.elapsed() < HOLDS || member.forbids(&repository.name).is_some())
+            && (since.elapsed() < HOLDS || self.forbids(member, repository).is_some())
         {
             return Ok(public);
         }
-        if member.forbids(&repository.name).is_some() {
+        if self.forbids(member, repository).is_some() {
             return Ok(false);
         }
         match member.upstream().anonymous_may_read(&repository.name, reference, self.budget()).await {
