@@ -183,6 +183,9 @@ impl Registry {
             if self.linked_blob(repository, &child.digest).await?.is_some() {
                 continue;
             }
+            if let Some(why) = self.forbids(repository) {
+                return Err(Miss::Policy(why));
+            }
             let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
             flights.push((child.digest, child.size, self.board.join(&child.digest, Some(child.size), source, wish, self.budget()).await?));
         }

@@ -102,3 +102,23 @@ impl Fetched {
         self.served.remove(&(repository.clone(), *digest)).is_some()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_that_a_head_told_does_not_overtake_what_is_known_since() {
+        let (fetched, repository) = (Fetched::default(), Repository::upstream("one.test", &"team/app".parse().unwrap()));
+        let tag = |text: &str| text.parse::<Tag>().unwrap();
+        let head = HeadAnswer { digest: Some(Digest::of(b"old")), media_type: String::new(), size: None };
+        let before = now();
+        for text in ["moved", "kept"] {
+            fetched.saw_head(&repository, &tag(text), &head);
+        }
+        fetched.forget_head(&repository, &tag("moved"));
+        let told = fetched.tags_of(&repository, &Digest::of(b"old"));
+        assert!(matches!(told.as_slice(), [(name, at)] if *name == tag("kept") && (before..=now()).contains(at)), "{told:?}");
+        assert!(fetched.tags_of(&repository, &Digest::of(b"old")).is_empty(), "each is stored once");
+    }
+}

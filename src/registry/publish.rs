@@ -126,16 +126,16 @@ impl Registry {
     async fn reach(&self, hosted: &Repository, manifest: &Manifest, who: &Who) -> Result<Reach, Error> {
         let others: Vec<_> = self.upstream_members(&hosted.name).filter(|member| self.shown(member, who)).collect();
         let mut reach = Reach::default();
-        let mut todo = vec![(manifest.clone(), true)];
-        while let Some((manifest, pushed)) = todo.pop() {
+        let mut todo = vec![manifest.clone()];
+        while let Some(manifest) = todo.pop() {
             for child in &manifest.children {
                 if !reach.visited.insert(child.digest) {
                     continue;
                 }
                 reach.leases.push(self.index.lease(&[child.digest]));
                 if child.role == Role::Manifest {
-                    todo.extend(self.reach_manifest(hosted, &others, &child.digest, &mut reach).await?.map(|m| (m, false)));
-                } else if !self.reach_blob(hosted, &others, &child.digest, &mut reach).await? && pushed && child.role != Role::Foreign {
+                    todo.extend(self.reach_manifest(hosted, &others, &child.digest, &mut reach).await?);
+                } else if !self.reach_blob(hosted, &others, &child.digest, &mut reach).await? && child.role != Role::Foreign {
                     reach.missing.push(child.digest);
                 }
             }

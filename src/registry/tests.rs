@@ -14,6 +14,7 @@ use crate::config;
 use crate::index::{Local, Options};
 use crate::oci::{Digest, Reference};
 use crate::store::FileStore;
+use crate::upstream::ManifestAnswer;
 
 const TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -99,6 +100,11 @@ impl House {
         found.map(|(found, _)| found)
     }
 
+    fn file(&self, digest: &Digest) -> std::path::PathBuf {
+        let hex = digest.to_string().split_off("sha256:".len());
+        self.data.path().join("blobs/sha256").join(&hex[..2]).join(&hex)
+    }
+
     async fn put(&self, name: &RepositoryName, tag: &str, manifest: &str) -> Result<Published, Error> {
         self.registry.put_manifest(name, &tagged(tag), TYPE, manifest.to_owned().into(), &anonymous()).await
     }
@@ -172,14 +178,30 @@ async fn bytes_that_a_broken_request_left_behind_count() {
 async fn a_rotten_manifest_heals_when_it_is_pushed_again() {
     let (house, name) = (House::hosted().await, name("team/app"));
     let digest = house.put(&name, "v1", &manifest("whole")).await.unwrap().digest;
-    let hex = digest.to_string().split_off("sha256:".len());
-    let file = house.data.path().join("blobs/sha256").join(&hex[..2]).join(&hex);
+    let file = house.file(&digest);
     let length = std::fs::metadata(&file).unwrap().len() as usize;
     std::fs::remove_file(&file).unwrap();
     std::fs::write(&file, vec![b'x'; length]).unwrap();
     assert_eq!(house.pull("team/app:v1").await.unwrap_err().kind, Kind::Internal);
     house.put(&name, "v1", &manifest("whole")).await.unwrap();
     assert_eq!(house.pull("team/app:v1").await.unwrap().digest, digest);
+}
+
+#[tokio::test]
+async fn a_damaged_blob_is_fetched_again() {
+    let digest = Digest::of(b"layer");
+    let upstream = Upstream::with(&[(&format!("team/app/blobs/{digest}"), "layer")]).await;
+    let open = config::Upstream { visibility: config::Visibility::Public, ..upstream.settings("one.test") };
+    let house = House::with(vec![open], |_| ()).await;
+    let target = house.registry.target("one.test/team/app", None).unwrap();
+    for _ in 0..2 {
+        let blob = house.registry.blob(&target, &digest, &anonymous(), Want::Bytes).await.unwrap();
+        let bytes: Vec<_> = house.registry.blob_bytes(blob, None).await.unwrap().map(Result::unwrap).collect().await;
+        assert_eq!(bytes.concat(), b"layer");
+        let file = house.file(&digest);
+        house.eventually(async || file.exists() && house.registry.flights() == 0).await;
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -211,6 +233,22 @@ async fn a_push_asks_no_upstream() {
     let target = house.registry.target("team/app", None).unwrap();
     assert_eq!(house.registry.mount_sources(&target, &anonymous()), [Repository::hosted(&name("team/app"))]);
     assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn prefetching_asks_no_upstream_that_is_offline() {
+    let upstream = Upstream::with(&[]).await;
+    let offline = config::Upstream { offline: true, ..upstream.settings("one.test") };
+    let house = House::with(vec![offline], |_| ()).await;
+    let layer = format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{}","size":5}}"#, Digest::of(b"layer"));
+    let bytes = Bytes::from(format!(r#"{{"schemaVersion":2,"mediaType":"{TYPE}","layers":[{layer}]}}"#));
+    let repository = Repository::upstream("one.test", &name("team/app"));
+    let cached = ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type: TYPE.into() };
+    house.registry.keep_manifest(&repository, cached, vec![("v1".parse().unwrap(), now())]).await.unwrap();
+    let image = "one.test/team/app:v1".parse().unwrap();
+    let error = house.registry.prefetch(&image, &Platforms::All, |_| ()).await.unwrap_err();
+    assert!(error.message.contains("offline"), "{error}");
+    assert_eq!((upstream.asked(), house.registry.flights()), (0, 0));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ const CAPACITY: u64 = 64 << 20;
 const OVERHEAD: u32 = 1024;
 
 #[derive(Clone)]
-pub struct Hot(Cache<Box<str>, Arc<Entry>>);
+pub struct Hot(Cache<Arc<str>, Arc<Entry>>);
 
 struct Entry {
     headers: HeaderMap,
@@ -35,7 +35,7 @@ struct Entry {
 
 impl Default for Hot {
     fn default() -> Hot {
-        let weigh = |key: &Box<str>, entry: &Arc<Entry>| OVERHEAD + key.len() as u32 + entry.bytes.len() as u32;
+        let weigh = |key: &Arc<str>, entry: &Arc<Entry>| OVERHEAD + key.len() as u32 + entry.bytes.len() as u32;
         Hot(Cache::builder().max_capacity(CAPACITY).weigher(weigh).build())
     }
 }

@@ -25,11 +25,11 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 use http::request::Parts;
-use http::{HeaderValue, Method};
+use http::{HeaderValue, StatusCode};
 
 use crate::auth::{Rules, Tokens, Users};
 use crate::config::Settings;
-use crate::oci::{InvalidRoute, Route};
+use crate::oci::Route;
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
@@ -97,9 +97,10 @@ async fn registry(State(server): State<Arc<Server>>, request: Request) -> Respon
     response
 }
 
-/// A path that is there, asked in a way that it does not know.
-async fn wrong_method(method: Method) -> Response {
-    Refusal::Route(InvalidRoute::Method { allow: &["GET", "HEAD"] }).into_response("", &method)
+/// A path that is there, asked in a way that it does not know. The router adds the `Allow` header.
+async fn wrong_method() -> Response {
+    let text = "this path does not take that method; the Allow header says which it takes";
+    answers::body(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", text, serde_json::Value::Null)
 }
 
 impl Server {

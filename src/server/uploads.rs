@@ -93,10 +93,12 @@ impl Server {
         let Ok(target) = self.registry.target(&from, None) else { return Ok(false) };
         let allowed = |who: &Who| judge(&self.rules, who, Action::Pull, &target.repository()) == Verdict::Allowed;
         let by_token = caller.claims.as_ref().is_none_or(|claims| claims.grants(&target.judged(), Action::Pull));
-        if !(allowed(&Who::Anonymous) || (allowed(&caller.who) && by_token)) {
-            return Ok(false);
-        }
-        let reader = Reader { who: caller.who.clone(), sight: Sight::Everything };
+        let who = match allowed(&caller.who) && by_token {
+            true => caller.who.clone(),
+            false if allowed(&Who::Anonymous) => Who::Anonymous,
+            false => return Ok(false),
+        };
+        let reader = Reader { who, sight: Sight::Everything };
         let sources = self.registry.mount_sources(&target, &reader);
         Ok(self.registry.mount(hosted, digest, &sources).await?)
     }

@@ -22,7 +22,7 @@ async fn an_image_comes_under_every_shape_and_crosses_the_uplink_once() {
         assert_eq!(pulled.blobs[..2], [bytes(1, 200_000), bytes(2, 10)]);
     }
     for digest in image.layers.iter().chain([&image.config]) {
-        assert_eq!(app.hub.blob_gets(digest), 1);
+        assert_eq!(app.fetches(digest), 1);
     }
     assert_eq!(app.hub.count("GET", "/v2/library/nginx/manifests/latest"), 0, "the digest was known from the HEAD");
 }
@@ -90,7 +90,7 @@ async fn with_ns_or_a_prefix_a_head_needs_no_token() {
     }
     let blob = bare.head(&format!("/v2/docker.io/library/nginx/blobs/{}", image.layers[0])).await.expect(200);
     assert_eq!(blob.header("content-length"), "100");
-    assert_eq!(app.hub.blob_gets(&image.layers[0]), 0);
+    assert_eq!(app.fetches(&image.layers[0]), 0);
 }
 
 #[tokio::test]

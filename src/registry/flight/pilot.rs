@@ -73,7 +73,10 @@ impl Pilot {
     }
 
     async fn fly(&mut self) -> Result<End, FetchError> {
-        if let Some(row) = self.board.index.blob(&self.flight.digest).await? {
+        // A row whose bytes are gone or cut is no reason to believe that they are here.
+        if let Some(row) = self.board.index.blob(&self.flight.digest).await?
+            && self.board.store.stat(&self.flight.digest).await? == Some(row.size)
+        {
             self.flight.progress.send_modify(|progress| progress.total = Some(row.size));
             return Ok(End::Landed);
         }

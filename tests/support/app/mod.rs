@@ -1,7 +1,7 @@
 //! The whole server over real sockets, with the fault upstream as its docker.io: what a test needs to tell a user's story.
 //!
 //! The server has a runtime of its own, so that it can be stopped as SIGTERM does or dropped as a crash does.
-#![expect(dead_code, reason = "each test binary uses another part of it")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses another part of it")]
 
 mod client;
 #[path = "../fault_upstream/mod.rs"]
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use entrepot::app::{self, StartError};
 use entrepot::auth::Pace;
 use entrepot::config::{Settings, Upstream};
+use entrepot::oci::Digest;
 use entrepot::registry::Registry;
 use entrepot::registry::flight::Tuning;
 use entrepot::upstream::Deadlines;
@@ -109,6 +110,12 @@ impl App {
 
     pub fn registry(&self) -> &Arc<Registry> {
         &self.serving.as_ref().expect("the server runs").registry
+    }
+
+    /// How many fetches of a blob began: GETs at the CDN, for at the registry the first one is but challenged.
+    pub fn fetches(&self, digest: &Digest) -> usize {
+        let end = format!("/blobs/{digest}");
+        self.hub.seen().iter().filter(|seen| seen.cdn && seen.request.method == "GET" && seen.request.path.ends_with(&end)).count()
     }
 
     /// Waits until what was fetched lies in the store: the bytes reach a client a moment before.
