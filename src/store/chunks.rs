@@ -14,11 +14,15 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
-use rustix::io::{ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
+/// For a reader that stalled, for any other, and for one that took `EARNED` bytes without a stall: the kernel's buffers
+/// take some megabytes from every reader at once, so the first bytes tell nothing about it.
 const SMALLEST: usize = 32 * 1024;
+const USUAL: usize = 64 * 1024;
 const LARGEST: usize = 256 * 1024;
+const EARNED: u64 = 8 << 20;
 const PROMPT: Duration = Duration::from_millis(20);
 
 /// A stream of the bytes of a range. It keeps the file open, so it goes on after the file's removal.
@@ -28,9 +32,33 @@ pub struct Chunks {
     at: u64,
     end: u64,
     total: u64,
-    size: usize,
+    /// Bytes taken since the last stall.
+    earned: u64,
+    way: Way,
     given: Option<Given>,
     reading: Option<JoinHandle<io::Result<BytesMut>>>,
+}
+
+/// How bytes are read without holding up the thread that polls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// What the page cache has at once, the rest on the blocking pool.
+    NoWait,
+    /// The file lies in memory: a read never waits for a disk. (tmpfs knows no `RWF_NOWAIT`.)
+    Memory,
+    /// The file system can do neither.
+    Pool,
+}
+
+impl Way {
+    /// For a file whose file system refuses `RWF_NOWAIT`.
+    fn without_nowait(file: &File) -> Way {
+        const TMPFS: u64 = 0x0102_1994;
+        match rustix::fs::fstatfs(file) {
+            Ok(facts) if facts.f_type as u64 == TMPFS => Way::Memory,
+            _ => Way::Pool,
+        }
+    }
 }
 
 /// The chunk given last: when the reader has let go of it, its buffer is used again.
@@ -42,7 +70,7 @@ struct Given {
 impl Chunks {
     pub(super) fn new(file: Arc<File>, range: Range<u64>) -> Chunks {
         let total = range.end.saturating_sub(range.start);
-        Chunks { file, at: range.start, end: range.start + total, total, size: SMALLEST, given: None, reading: None }
+        Chunks { file, at: range.start, end: range.start + total, total, earned: 0, way: Way::NoWait, given: None, reading: None }
     }
 
     /// Bytes of the whole range.
@@ -56,12 +84,14 @@ impl Chunks {
 
     /// Sizes the next chunk by how the last one left, and finds a buffer for it.
     fn buffer(&mut self) -> BytesMut {
-        let mut spare = None;
+        let (mut spare, mut prompt) = (None, true);
         if let Some(Given { bytes, when }) = self.given.take() {
+            let size = bytes.len() as u64;
             spare = bytes.try_into_mut().ok();
-            self.size = next_size(self.size, when.elapsed(), spare.is_some());
+            prompt = when.elapsed() <= PROMPT;
+            self.earned = if prompt { self.earned + size } else { 0 };
         }
-        let wanted = (self.end - self.at).min(self.size as u64) as usize;
+        let wanted = (self.end - self.at).min(next_size(prompt, self.earned) as u64) as usize;
         // Only one of exactly this size: a larger one would stay pinned behind a small chunk.
         spare.filter(|buffer| buffer.len() == wanted).unwrap_or_else(|| BytesMut::zeroed(wanted))
     }
@@ -70,9 +100,20 @@ impl Chunks {
     fn start(&mut self) -> Result<BytesMut, JoinHandle<io::Result<BytesMut>>> {
         let mut buffer = self.buffer();
         let at = self.at;
-        let mut into = [io::IoSliceMut::new(&mut buffer)];
-        // Any refusal is settled by the blocking read, which meets the same error if it is real.
-        let done = preadv2(&self.file, &mut into, at, ReadWriteFlags::NOWAIT).unwrap_or(0);
+        let mut done = 0;
+        if self.way == Way::NoWait {
+            // Any other refusal is settled by the blocking read, which meets the same error if it is real.
+            done = match preadv2(&self.file, &mut [io::IoSliceMut::new(&mut buffer)], at, ReadWriteFlags::NOWAIT) {
+                Err(Errno::OPNOTSUPP) => {
+                    self.way = Way::without_nowait(&self.file);
+                    0
+                }
+                read => read.unwrap_or(0),
+            };
+        }
+        if self.way == Way::Memory && self.file.read_exact_at(&mut buffer, at).is_ok() {
+            done = buffer.len();
+        }
         if done == buffer.len() {
             return Ok(buffer);
         }
@@ -91,12 +132,12 @@ impl Chunks {
     }
 }
 
-/// Doubles for a reader that took the last chunk promptly, starts again for one that stalled.
-fn next_size(size: usize, took: Duration, left: bool) -> usize {
-    match (took <= PROMPT, left) {
-        (true, true) => (size * 2).min(LARGEST),
-        (true, false) => size,
-        (false, _) => SMALLEST,
+/// The size of the next chunk, by whether the last one left promptly and how much did since the last stall.
+fn next_size(prompt: bool, earned: u64) -> usize {
+    match prompt {
+        false => SMALLEST,
+        true if earned < EARNED => USUAL,
+        true => LARGEST,
     }
 }
 
@@ -123,5 +164,18 @@ impl Stream for Chunks {
                 Err(error)
             }
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_large_only_for_a_reader_that_earned_it() {
+        assert_eq!(next_size(true, 0), USUAL);
+        assert_eq!(next_size(true, EARNED - 1), USUAL);
+        assert_eq!(next_size(true, EARNED), LARGEST);
+        assert_eq!(next_size(false, 0), SMALLEST);
     }
 }

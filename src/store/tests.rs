@@ -180,20 +180,6 @@ async fn nothing_is_written_below_the_reserve() {
     draft.prove(&Digest::of(b""), Some(0)).await.unwrap();
 }
 
-#[tokio::test]
-async fn chunks_grow_for_a_prompt_reader() {
-    let fresh = Fresh::new();
-    let bytes = pattern(1_500_000);
-    put(&fresh.store, &bytes, &Digest::of(&bytes)).await;
-    let mut chunks = fresh.store.read(&Digest::of(&bytes), 0..1_500_000).await.unwrap().unwrap();
-    assert_eq!(chunks.try_next().await.unwrap().unwrap().len(), 32 * 1024);
-    let mut largest = 0;
-    while let Some(chunk) = chunks.try_next().await.unwrap() {
-        largest = largest.max(chunk.len());
-    }
-    assert!(largest > 32 * 1024 && largest <= 256 * 1024, "{largest}");
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]

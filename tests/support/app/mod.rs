@@ -1,7 +1,7 @@
 //! The whole server over real sockets, with the fault upstream as its docker.io: what a test needs to tell a user's story.
 //!
 //! The server has a runtime of its own, so that it can be stopped as SIGTERM does or dropped as a crash does.
-#![allow(dead_code, unused_imports, reason = "each test binary uses another part of it")]
+#![expect(dead_code, unused_imports, reason = "each test binary uses another part of it")]
 
 mod client;
 #[path = "../fault_upstream/mod.rs"]
