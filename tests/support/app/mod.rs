@@ -40,6 +40,7 @@ pub struct App {
     pub settings: Settings,
     address: SocketAddr,
     serving: Option<Serving>,
+    http: reqwest::Client,
     folder: tempfile::TempDir,
 }
 
@@ -74,7 +75,7 @@ impl App {
         settings.upstreams = vec![hub.upstream_settings("docker.io")];
         change(&mut settings);
         let (address, serving) = serve(&settings).await;
-        App { hub, settings, address, serving: Some(serving), folder }
+        App { hub, settings, address, serving: Some(serving), http: Client::wire(), folder }
     }
 
     /// With other settings of docker.io.
@@ -84,7 +85,7 @@ impl App {
 
     /// A client without an account, which follows challenges as every client does.
     pub fn anonymous(&self) -> Client {
-        Client::new(&self.url(), None)
+        Client::new(&self.http, &self.url(), None)
     }
 
     /// A client that is logged in.
@@ -93,7 +94,7 @@ impl App {
     }
 
     pub fn login(&self, name: &str, password: &str) -> Client {
-        Client::new(&self.url(), Some((name.to_owned(), password.to_owned())))
+        Client::new(&self.http, &self.url(), Some((name.to_owned(), password.to_owned())))
     }
 
     pub fn url(&self) -> String {
