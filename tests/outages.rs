@@ -112,7 +112,9 @@ async fn while_the_cdn_is_away_blobs_fail_and_are_no_404() {
     let image = app.hub.image("library/cold", "latest", &[bytes(1, 1000), bytes(2, 200_000)]);
     let client = app.anonymous();
     client.get("/v2/cold/manifests/latest").await.expect(200);
-    for fault in [Fault::Status(503), Fault::Status(403), Fault::Status(404), Fault::Reset, Fault::NoAnswer, Fault::HtmlPage, Fault::EmptyOk] {
+    for fault in
+        [Fault::Status(503), Fault::Status(403), Fault::Status(404), Fault::Reset, Fault::NoAnswer, Fault::HtmlPage, Fault::EmptyOk]
+    {
         app.hub.heal().on("/cdn/", fault.clone());
         for layer in &image.layers {
             let failed = client.get(&format!("/v2/cold/blobs/{layer}")).await;

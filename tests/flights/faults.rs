@@ -49,7 +49,12 @@ async fn wrong_bytes_end_as_a_cut_body_for_everybody_and_are_not_stored() {
         }
         app.landed().await;
         assert!(app.registry().index().blob(&image.layers[0]).await.unwrap().is_none());
-        assert!(!app.data().join(format!("blobs/sha256/{}", &image.layers[0].to_string()[7..9])).join(&image.layers[0].to_string()[7..]).exists());
+        assert!(
+            !app.data()
+                .join(format!("blobs/sha256/{}", &image.layers[0].to_string()[7..9]))
+                .join(&image.layers[0].to_string()[7..])
+                .exists()
+        );
         app.hub.heal();
         assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await, "{fault:?}: healed, it comes");
     }

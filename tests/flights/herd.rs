@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 
-use super::{CHALLENGE, Reader};
 use super::app::*;
+use super::{CHALLENGE, Reader};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_clients_on_one_cold_blob_are_one_fetch() {

@@ -1,7 +1,7 @@
 //! Readers of a growing blob: those who leave, those who sleep, and those who want a part.
 
-use super::{CHALLENGE, Reader};
 use super::app::*;
+use super::{CHALLENGE, Reader};
 
 /// An image of one layer that grows until it is let go on.
 async fn growing(app: &App, layer: &bytes::Bytes, stops_at: u64) -> (Image, String) {
@@ -73,7 +73,8 @@ async fn a_range_of_a_growing_blob_comes_as_soon_as_its_bytes_do() {
     let layer = bytes(5, 4 << 20);
     let (image, path) = growing(&app, &layer, 2 << 20).await;
     let whole = Reader::open(app.address(), &path, None).await;
-    let parts = [("bytes=0-999", 0..1000), ("bytes=1000000-1999999", 1_000_000..2_000_000), ("bytes=-1000", layer.len() - 1000..layer.len())];
+    let parts =
+        [("bytes=0-999", 0..1000), ("bytes=1000000-1999999", 1_000_000..2_000_000), ("bytes=-1000", layer.len() - 1000..layer.len())];
     for (asked, part) in parts {
         let mut reader = Reader::open(app.address(), &path, Some(asked)).await;
         assert_eq!(reader.status, 206);

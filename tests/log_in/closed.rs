@@ -36,7 +36,9 @@ async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
             app.user("alice").basic().get(path).await.expect(200);
         }
         for path in &paths {
-            for client in [app.anonymous(), app.anonymous().bare(), app.anonymous().through("docker.io"), app.login("alice", "wrong").basic()] {
+            for client in
+                [app.anonymous(), app.anonymous().bare(), app.anonymous().through("docker.io"), app.login("alice", "wrong").basic()]
+            {
                 client.get(path).await.expect(401);
                 client.head(path).await.expect(401);
             }

@@ -22,10 +22,7 @@ async fn the_base_route_always_challenges_who_has_no_credentials() {
     for anonymous_may_push in [false, true] {
         let app = App::with(|settings| settings.auth.anonymous.push = anonymous_may_push).await;
         let challenged = app.anonymous().bare().get("/v2/").await.expect(401);
-        assert_eq!(
-            challenged.header("www-authenticate"),
-            format!("Bearer realm=\"{}/token\",service=\"entrepot\"", app.url())
-        );
+        assert_eq!(challenged.header("www-authenticate"), format!("Bearer realm=\"{}/token\",service=\"entrepot\"", app.url()));
         assert_eq!(challenged.header("docker-distribution-api-version"), "registry/2.0");
         assert_eq!(challenged.code(), "UNAUTHORIZED");
         app.anonymous().get("/v2/").await.expect(200);

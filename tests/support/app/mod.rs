@@ -140,9 +140,9 @@ impl App {
 
     /// Starts it again over the same data folder.
     pub async fn start_again(&mut self) {
-        (self.address, self.serving) = match serve(&self.settings).await {
-            (address, serving) => (address, Some(serving)),
-        };
+        let (address, serving) = serve(&self.settings).await;
+        self.address = address;
+        self.serving = Some(serving);
     }
 
     pub async fn restart(&mut self) {
@@ -192,7 +192,9 @@ async fn serve(settings: &Settings) -> (SocketAddr, Serving) {
             match app::start(&settings, Deadlines::default().scaled(10), tuning, pace).await {
                 Ok(running) => break running,
                 // The last server's threads may need a moment to let go of the data folder.
-                Err(StartError::Store(_) | StartError::Index(_)) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(StartError::Store(_) | StartError::Index(_)) if Instant::now() < end => {
+                    tokio::time::sleep(Duration::from_millis(20)).await
+                }
                 Err(error) => panic!("the server does not start: {error}"),
             }
         };
