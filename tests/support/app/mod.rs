@@ -1,7 +1,7 @@
 //! The whole server over real sockets, with the fault upstream as its docker.io: what a test needs to tell a user's story.
 //!
 //! The server has a runtime of its own, so that it can be stopped as SIGTERM does or dropped as a crash does.
-#![allow(dead_code, unused_imports, reason = "each test binary uses another part of it")]
+#![expect(dead_code, reason = "each test binary uses another part of it")]
 
 mod client;
 #[path = "../fault_upstream/mod.rs"]
@@ -24,9 +24,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use client::{Answer, Client, Pulled};
-pub use fault_upstream::{Fault, FaultUpstream, Image, Rule};
-pub use images::{Built, IMAGE, INDEX, build, bytes, index_of};
+pub use client::*;
+pub use fault_upstream::*;
+pub use images::*;
 
 /// Longer than anything here takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 //!
 //! Two addresses: the registry on 127.0.0.1, and a "CDN" on 127.0.0.2 that blobs may be redirected to, where any
 //! Authorization is answered with 400.
-#![allow(dead_code, reason = "each test binary uses another part of it")]
+#![expect(dead_code, reason = "each test binary uses another part of it")]
 
 mod content;
 mod script;
