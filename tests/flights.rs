@@ -68,7 +68,7 @@ impl Reader {
     }
 
     /// Reads to the end; whether exactly these bytes came.
-    async fn is_whole(mut self, right: &Bytes) -> bool {
+    async fn comes_whole(mut self, right: &Bytes) -> bool {
         assert_eq!(self.status, 200, "{}", self.head);
         assert!(self.head.contains(&format!("content-length: {}\r\n", right.len())), "{}", self.head);
         self.follow(right, right.len()).await

@@ -33,7 +33,10 @@ impl Upstream {
         let ask = question(Kind::BlobHead, Method::HEAD, name, digest);
         let reply = self.request(endpoint, &ask).await?;
         refuse_page(reply.response.headers())?;
-        Ok(length(reply.response.headers()))
+        match length(reply.response.headers()) {
+            Some(0) if !digest.matches(b"") => Err(malformed("it is empty").into()),
+            length => Ok(length),
+        }
     }
 
     async fn blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest, from: u64) -> Result<BlobAnswer, Trouble> {

@@ -67,6 +67,9 @@ impl Upstream {
             return Err(malformed("it is a page").into());
         }
         let told = told_digest(headers);
+        if media_type.is_empty() && told.is_none() {
+            return Err(malformed("it has neither a type nor a digest").into());
+        }
         let digest = match (reference, told) {
             (Reference::Digest(asked), Some(told)) if told.algorithm() == asked.algorithm() && told != *asked => {
                 return Err(Cause::WrongBytes(*asked).into());

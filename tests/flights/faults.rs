@@ -20,7 +20,7 @@ async fn a_fetch_that_is_cut_anywhere_goes_on_where_it_was() {
     for sixteenth in 0..16 {
         let (app, layer, image, path) = one_layer().await;
         app.hub.rule(Rule { times: Some(1), ..Rule::new("/cdn/", Fault::CutAfter((SIZE / 16 * sixteenth) as u64)) });
-        assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await, "cut at {sixteenth}/16");
+        assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await, "cut at {sixteenth}/16");
         assert!(app.hub.blob_bytes(&image.layers[0]) <= SIZE as u64 / 20 * 21, "cut at {sixteenth}/16");
     }
 }
@@ -29,7 +29,7 @@ async fn a_fetch_that_is_cut_anywhere_goes_on_where_it_was() {
 async fn a_fetch_that_is_cut_at_every_sixteenth_comes_whole() {
     let (app, layer, image, path) = one_layer().await;
     app.hub.rule(Rule { times: Some(15), ..Rule::new("/cdn/", Fault::CutAfter(SIZE as u64 / 16)) });
-    assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await);
+    assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await);
     assert!(app.hub.blob_bytes(&image.layers[0]) <= SIZE as u64 / 20 * 21);
 }
 
@@ -56,7 +56,7 @@ async fn wrong_bytes_end_as_a_cut_body_for_everybody_and_are_not_stored() {
                 .exists()
         );
         app.hub.heal();
-        assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await, "{fault:?}: healed, it comes");
+        assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await, "{fault:?}: healed, it comes");
     }
 }
 
@@ -94,7 +94,7 @@ async fn an_upstream_that_refuses_ranges_costs_bytes_but_no_client() {
     let (app, layer, _, path) = one_layer().await;
     app.hub.rule(Rule::new("/cdn/", Fault::RefuseRanges));
     app.hub.rule(Rule { times: Some(1), ..Rule::new("/cdn/", Fault::CutAfter(SIZE as u64 / 2)) });
-    assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await);
+    assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await);
 }
 
 #[tokio::test]

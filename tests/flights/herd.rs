@@ -16,7 +16,7 @@ async fn two_hundred_clients_on_one_cold_blob_are_one_fetch() {
     let path = format!("/v2/library/big/blobs/{}", image.layers[0]);
     let readers = (0..200).map(|_| {
         let (layer, path, address) = (layer.clone(), path.clone(), app.address());
-        tokio::spawn(async move { Reader::open(address, &path, None).await.is_whole(&layer).await })
+        tokio::spawn(async move { Reader::open(address, &path, None).await.comes_whole(&layer).await })
     });
     let whole = join_all(readers).await.into_iter().filter(|whole| *whole.as_ref().unwrap()).count();
     assert_eq!(whole, 200);
@@ -33,7 +33,7 @@ async fn who_joins_at_the_moment_of_landing_is_served_too() {
     let path = format!("/v2/library/big/blobs/{}", image.layers[0]);
     let first = tokio::spawn({
         let (layer, path, address) = (layer.clone(), path.clone(), app.address());
-        async move { Reader::open(address, &path, None).await.is_whole(&layer).await }
+        async move { Reader::open(address, &path, None).await.comes_whole(&layer).await }
     });
     let sent = Arc::new(AtomicUsize::new(0));
     let mut joiners = Vec::new();
@@ -43,7 +43,7 @@ async fn who_joins_at_the_moment_of_landing_is_served_too() {
         let (layer, path, address, sent) = (layer.clone(), path.clone(), app.address(), sent.clone());
         joiners.push(tokio::spawn(async move {
             sent.fetch_add(1, Ordering::Relaxed);
-            Reader::open(address, &path, None).await.is_whole(&layer).await
+            Reader::open(address, &path, None).await.comes_whole(&layer).await
         }));
         tokio::time::sleep(std::time::Duration::from_micros(300)).await;
     }
@@ -63,7 +63,7 @@ async fn one_layer_under_five_names_at_once_is_one_fetch() {
     app.hub.rule(Rule::new("/cdn/", Fault::Bandwidth { bytes_per_second: 10 << 20 }));
     let readers = names.map(|name| {
         let (layer, address) = (layer.clone(), app.address());
-        tokio::spawn(async move { Reader::open(address, &format!("/v2/{name}/blobs/{digest}"), None).await.is_whole(&layer).await })
+        tokio::spawn(async move { Reader::open(address, &format!("/v2/{name}/blobs/{digest}"), None).await.comes_whole(&layer).await })
     });
     assert!(join_all(readers).await.into_iter().all(|whole| whole.unwrap()));
     assert!(app.hub.blob_bytes(&digest) < layer.len() as u64 + CHALLENGE);
@@ -85,7 +85,7 @@ async fn whoever_may_not_have_a_blob_does_not_get_it_from_anothers_flight() {
     let mut first = Reader::open(app.address(), &format!("/v2/org/has/blobs/{}", image.layers[0]), None).await;
     assert!(first.follow(&layer, 1).await);
     app.anonymous().get(&format!("/v2/org/not/blobs/{}", image.layers[0])).await.expect(404);
-    assert!(first.is_whole(&layer).await);
+    assert!(first.comes_whole(&layer).await);
     app.anonymous().get(&format!("/v2/org/not/blobs/{}", image.layers[0])).await.expect(404);
 }
 

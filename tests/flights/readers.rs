@@ -19,7 +19,7 @@ async fn the_first_byte_comes_before_the_last_has_left() {
     let mut reader = Reader::open(app.address(), &path, None).await;
     assert!(reader.follow(&layer, 1 << 20).await);
     // The silent connection is given up after a while, and the rest comes by another.
-    assert!(reader.is_whole(&layer).await);
+    assert!(reader.comes_whole(&layer).await);
     assert!(app.hub.bytes_sent() < (layer.len() + layer.len() / 20) as u64);
 }
 
@@ -32,10 +32,10 @@ async fn a_client_that_leaves_stops_nothing() {
     assert!(leader.follow(&layer, 1000).await);
     let follower = Reader::open(app.address(), &path, None).await;
     drop(leader);
-    assert!(follower.is_whole(&layer).await);
+    assert!(follower.comes_whole(&layer).await);
     app.landed().await;
     let gets = app.fetches(&image.layers[0]);
-    assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await);
+    assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await);
     assert_eq!(app.fetches(&image.layers[0]), gets);
 }
 
@@ -49,7 +49,7 @@ async fn a_flight_that_everybody_left_lands_all_the_same() {
     drop(only);
     app.landed().await;
     app.hub.on("/", Fault::Reset);
-    assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await);
+    assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await);
 }
 
 #[tokio::test]
@@ -59,9 +59,9 @@ async fn a_reader_that_never_reads_holds_nobody_up() {
     let (image, path) = growing(&app, &layer, 0).await;
     let mut sleeper = Reader::open(app.address(), &path, None).await;
     let awake = Reader::open(app.address(), &path, None).await;
-    assert!(awake.is_whole(&layer).await);
+    assert!(awake.comes_whole(&layer).await);
     app.landed().await;
-    assert!(Reader::open(app.address(), &path, None).await.is_whole(&layer).await);
+    assert!(Reader::open(app.address(), &path, None).await.comes_whole(&layer).await);
     assert!(app.hub.blob_bytes(&image.layers[0]) < layer.len() as u64 + CHALLENGE);
     // And when it wakes up, everything is there for it.
     assert!(sleeper.follow(&layer, layer.len()).await);
@@ -84,7 +84,7 @@ async fn a_range_of_a_growing_blob_comes_as_soon_as_its_bytes_do() {
     }
     let beyond = app.anonymous().range(&path, &format!("bytes={}-", layer.len())).await;
     assert_eq!(beyond.status, 416);
-    assert!(whole.is_whole(&layer).await);
+    assert!(whole.comes_whole(&layer).await);
     assert!(app.hub.blob_bytes(&image.layers[0]) <= layer.len() as u64 / 20 * 21);
 }
 

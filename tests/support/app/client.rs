@@ -56,10 +56,14 @@ pub struct Pulled {
 }
 
 impl Client {
-    pub fn new(url: &str, account: Option<(String, String)>) -> Client {
-        let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+    /// What clients send by. One is enough, for making it takes a while.
+    pub fn wire() -> reqwest::Client {
+        reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+    }
+
+    pub fn new(http: &reqwest::Client, url: &str, account: Option<(String, String)>) -> Client {
         Client {
-            http: http.build().unwrap(),
+            http: http.clone(),
             url: url.to_owned(),
             account,
             manner: Manner::Follows,

@@ -1,7 +1,7 @@
 //! The whole server over real sockets, with the fault upstream as its docker.io: what a test needs to tell a user's story.
 //!
 //! The server has a runtime of its own, so that it can be stopped as SIGTERM does or dropped as a crash does.
-#![expect(dead_code, unused_imports, reason = "each test binary uses another part of it")]
+#![expect(dead_code, reason = "each test binary uses another part of it")]
 
 mod client;
 #[path = "../fault_upstream/mod.rs"]
@@ -24,9 +24,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use client::{Answer, Client, Pulled};
-pub use fault_upstream::{Fault, FaultUpstream, Image, Rule};
-pub use images::{Built, IMAGE, INDEX, build, bytes, index_of};
+pub use client::*;
+pub use fault_upstream::*;
+pub use images::*;
 
 /// Longer than anything here takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -40,6 +40,7 @@ pub struct App {
     pub settings: Settings,
     address: SocketAddr,
     serving: Option<Serving>,
+    http: reqwest::Client,
     folder: tempfile::TempDir,
 }
 
@@ -74,7 +75,7 @@ impl App {
         settings.upstreams = vec![hub.upstream_settings("docker.io")];
         change(&mut settings);
         let (address, serving) = serve(&settings).await;
-        App { hub, settings, address, serving: Some(serving), folder }
+        App { hub, settings, address, serving: Some(serving), http: Client::wire(), folder }
     }
 
     /// With other settings of docker.io.
@@ -84,7 +85,7 @@ impl App {
 
     /// A client without an account, which follows challenges as every client does.
     pub fn anonymous(&self) -> Client {
-        Client::new(&self.url(), None)
+        Client::new(&self.http, &self.url(), None)
     }
 
     /// A client that is logged in.
@@ -93,7 +94,7 @@ impl App {
     }
 
     pub fn login(&self, name: &str, password: &str) -> Client {
-        Client::new(&self.url(), Some((name.to_owned(), password.to_owned())))
+        Client::new(&self.http, &self.url(), Some((name.to_owned(), password.to_owned())))
     }
 
     pub fn url(&self) -> String {
@@ -139,9 +140,9 @@ impl App {
 
     /// Starts it again over the same data folder.
     pub async fn start_again(&mut self) {
-        (self.address, self.serving) = match serve(&self.settings).await {
-            (address, serving) => (address, Some(serving)),
-        };
+        let (address, serving) = serve(&self.settings).await;
+        self.address = address;
+        self.serving = Some(serving);
     }
 
     pub async fn restart(&mut self) {
