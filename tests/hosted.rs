@@ -239,18 +239,19 @@ async fn tags_manifests_and_blobs_can_be_deleted() {
     app.anonymous().get("/v2/team/app/manifests/v1").await.expect(200);
 
     app.anonymous().delete("/v2/team/app/manifests/v1").await.expect(401);
-    alice.delete("/v2/team/app/manifests/v1").await.expect(202);
+    alice.delete("/v2/team/app/manifests/v1").await.expect(403);
+    app.user("admin").delete("/v2/team/app/manifests/v1").await.expect(202);
     assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.expect(404).code(), "MANIFEST_UNKNOWN");
     app.anonymous().get("/v2/team/app/manifests/v2").await.expect(200);
-    alice.delete(&by_digest).await.expect(202);
+    app.user("admin").delete(&by_digest).await.expect(202);
     for path in ["/v2/team/app/manifests/v2", &by_digest] {
         app.anonymous().get(path).await.expect(404);
     }
-    alice.delete(&by_digest).await.expect(404);
+    app.user("admin").delete(&by_digest).await.expect(404);
 
     let blob = format!("/v2/team/app/blobs/{}", Digest::of(&layer()));
     app.anonymous().get(&blob).await.expect(200);
-    alice.delete(&blob).await.expect(202);
+    app.user("admin").delete(&blob).await.expect(202);
     assert_eq!(app.anonymous().get(&blob).await.expect(404).code(), "BLOB_UNKNOWN");
 }
 
@@ -263,7 +264,7 @@ async fn an_upstreams_name_can_be_neither_pushed_nor_deleted() {
     assert!(refused.message().contains("team/"), "{}", refused.message());
     let refused = alice.put_manifest("docker.io/library/nginx", "latest", IMAGE, build("x", &[]).manifest).await.expect(403);
     assert!(refused.message().contains("docker.io"), "{}", refused.message());
-    let refused = alice.delete("/v2/docker.io/library/nginx/manifests/latest").await.expect(403);
+    let refused = app.user("admin").delete("/v2/docker.io/library/nginx/manifests/latest").await.expect(403);
     assert!(refused.message().contains("purge"), "{}", refused.message());
 }
 
@@ -342,8 +343,8 @@ async fn immutable_tags_are_those_that_match_the_patterns() {
     }
     alice.push("team/app", "latest", &two).await;
     assert_eq!(alice.put_manifest("team/app", "v1", IMAGE, two.manifest).await.code(), "DENIED");
-    assert_eq!(alice.delete("/v2/team/app/manifests/v1").await.code(), "DENIED");
-    assert_eq!(alice.delete(&format!("/v2/team/app/manifests/{}", one.digest())).await.code(), "DENIED");
+    assert_eq!(app.user("admin").delete("/v2/team/app/manifests/v1").await.code(), "DENIED");
+    assert_eq!(app.user("admin").delete(&format!("/v2/team/app/manifests/{}", one.digest())).await.code(), "DENIED");
     assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.body, one.manifest);
 }
 
@@ -357,7 +358,7 @@ async fn a_read_only_registry_serves_and_takes_nothing() {
     assert_eq!(app.anonymous().pull("team/app", "v1").await.manifest, image.manifest);
     let refused = alice.put_manifest("team/app", "v2", IMAGE, image.manifest.clone()).await.expect(403);
     assert!(refused.message().contains("read-only"), "{}", refused.message());
-    alice.delete("/v2/team/app/manifests/v1").await.expect(403);
+    app.user("admin").delete("/v2/team/app/manifests/v1").await.expect(403);
 }
 
 #[tokio::test]

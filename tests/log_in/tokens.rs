@@ -72,7 +72,7 @@ async fn a_token_is_good_for_its_repository_and_actions_alone() {
     let app = App::start().await;
     app.user("alice").push("team/app", "v1", &build("one", &[])).await;
     app.user("alice").push("team/other", "v1", &build("one", &[])).await;
-    let token = app.user("alice").token(&["repository:team/app:pull"]).await.json()["token"].as_str().unwrap().to_owned();
+    let token = app.user("admin").token(&["repository:team/app:pull"]).await.json()["token"].as_str().unwrap().to_owned();
     let client = app.anonymous().with_token(&token);
     client.get("/v2/team/app/manifests/v1").await.expect(200);
     client.get("/v2/").await.expect(200);

@@ -40,7 +40,7 @@ async fn a_name_is_free_again_when_its_repository_is_deleted() {
     let ours = build("ours", &[]);
     let alice = app.user("alice");
     alice.push("team/app", "v1", &ours).await;
-    alice.delete(&format!("/v2/team/app/manifests/{}", ours.digest())).await.expect(202);
+    app.user("admin").delete(&format!("/v2/team/app/manifests/{}", ours.digest())).await.expect(202);
     app.anonymous().get("/v2/team/app/manifests/v1").await.expect(404);
     let repository = entrepot::oci::Repository::hosted(&"team/app".parse().unwrap());
     remove(&app, repository).await;

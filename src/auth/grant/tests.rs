@@ -68,7 +68,7 @@ async fn a_right_password_gives_what_the_user_has() {
     for (scopes, expected) in [
         ("repository:a:pull,push", "repository:a:pull,push"),
         ("repository:a:push repository:b:pull", "repository:a:push repository:b:pull"),
-        ("repository:a:*", "repository:a:pull,push,delete"),
+        ("repository:a:*", "repository:a:pull,push"),
         ("repository:quay.io/org/a:pull", "repository:quay.io/org/a:pull"),
         ("repository:NoName:pull repository:a//b:pull", ""),
         ("registry:catalog:*", "registry:catalog:*"),
