@@ -1,6 +1,6 @@
 //! The house rules, checked over the source files. Each rule is a function of a path and its text, and is shown a fault of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -113,6 +113,30 @@ fn join_lists(text: &str) -> String {
     joined
 }
 
+/// The rooms that each room imports.
+fn imports(sources: &BTreeMap<String, String>) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut all = BTreeMap::<_, BTreeSet<_>>::new();
+    for (path, text) in sources {
+        let Some(own) = room(path) else { continue };
+        let joined = join_lists(text);
+        let named = code(&joined).flat_map(|(_, line)| rooms_named(line)).filter(|other| *other != own).map(str::to_owned);
+        all.entry(own).or_default().extend(named);
+    }
+    all
+}
+
+/// The rooms that are left when every room that imports none of the others was taken away: those of a circle, and what leads to it.
+fn circles(mut imports: BTreeMap<&str, BTreeSet<String>>) -> Vec<String> {
+    loop {
+        let left: BTreeSet<_> = imports.keys().map(|room| (*room).to_owned()).collect();
+        let before = imports.len();
+        imports.retain(|_, others| others.iter().any(|other| left.contains(other)));
+        if imports.len() == before {
+            return imports.keys().map(|room| (*room).to_owned()).collect();
+        }
+    }
+}
+
 fn crates_stay_in_their_rooms(path: &str, text: &str) -> Vec<String> {
     let own = room(path).unwrap_or("lib");
     let mut faults = Vec::new();
@@ -187,6 +211,14 @@ fn check(files: &BTreeMap<String, String>, rule: Rule) {
 #[test]
 fn rooms_import_only_from_lower_floors() {
     check(&sources("src"), imports_go_down);
+}
+
+#[test]
+fn no_rooms_import_each_other_in_a_circle() {
+    assert_eq!(circles(imports(&sources("src"))), Vec::<String>::new());
+    let planted = [("src/app.rs", "use crate::cli;"), ("src/cli/mod.rs", "use crate::app;"), ("src/oci/mod.rs", "")];
+    let planted = planted.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    assert_eq!(circles(imports(&planted)), ["app", "cli"]);
 }
 
 #[test]
