@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::answers::Refusal;
+use super::requests::Asker;
 use super::{Server, client};
 use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge};
 use crate::oci::{Actions, PathName, Scope};
@@ -58,6 +59,12 @@ impl Wish<'_> {
 impl Server {
     /// Checks the credentials. Where `lenient`, wrong or foreign ones are as good as none, and no failed log-in.
     pub async fn caller(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
+        let caller = self.identify(parts, lenient, scopes).await?;
+        Asker::is(parts, &caller.who);
+        Ok(caller)
+    }
+
+    async fn identify(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
         let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
         match Credentials::parse(header) {

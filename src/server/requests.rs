@@ -1,6 +1,7 @@
 //! One count and one line for each request, written when its answer has ended.
 
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -9,9 +10,11 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::header::USER_AGENT;
+use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use super::client;
+use crate::auth::Who;
 use crate::telemetry;
 
 /// Counts the request and, where the settings ask for it, logs it at the end of its answer.
@@ -24,12 +27,15 @@ pub async fn observe(request: Request, next: Next) -> Response {
         telemetry::metrics::request(route, method.as_str(), response.status().as_u16());
         return response;
     }
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let asker = Asker::default();
+    parts.extensions.insert(asker.clone());
     let mut line = Line {
         method: parts.method.clone(),
         path: parts.uri.path().to_owned(),
         namespace: super::manifests::namespace(&parts),
         client: client(&parts).ip(),
+        asker,
         agent: parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned),
         status: 0,
         bytes: 0,
@@ -58,11 +64,25 @@ fn shape(path: &str) -> &'static str {
     }
 }
 
+/// Where whoever checks the credentials leaves the user's name for the line.
+#[derive(Clone, Default)]
+pub struct Asker(Arc<OnceLock<String>>);
+
+impl Asker {
+    /// Notes who asks, where a line will be written.
+    pub fn is(parts: &Parts, who: &Who) {
+        if let (Some(asker), Who::User(name)) = (parts.extensions.get::<Asker>(), who) {
+            asker.0.get_or_init(|| name.to_string());
+        }
+    }
+}
+
 struct Line {
     method: http::Method,
     path: String,
     namespace: Option<String>,
     client: std::net::IpAddr,
+    asker: Asker,
     agent: Option<String>,
     status: u16,
     bytes: u64,
@@ -82,7 +102,7 @@ impl Drop for Line {
             bytes: self.bytes,
             duration: self.started.elapsed(),
             client: self.client,
-            user: None,
+            user: self.asker.0.get().map(String::as_str),
             agent: self.agent.as_deref(),
         });
     }
