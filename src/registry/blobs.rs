@@ -138,7 +138,7 @@ impl Registry {
             return Err(Miss::Policy(why));
         }
         telemetry::metrics::miss(telemetry::metrics::Kind::Blob);
-        let budget = self.budget();
+        let budget = self.budget_of(reader);
         let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
         if want == Want::Head
             && let Some(total) = source.confirm(digest, budget).await.map_err(Miss::Refused)?

@@ -120,7 +120,7 @@ impl House {
 }
 
 fn anonymous() -> Reader {
-    Reader { who: Who::Anonymous, sight: Sight::Everything }
+    Reader::new(Who::Anonymous, Sight::Everything)
 }
 
 fn tagged(tag: &str) -> Reference {
@@ -262,4 +262,17 @@ async fn a_reserved_name_leaves_by_no_shape() {
         assert!(error.kind == Kind::ManifestUnknown && error.message.contains("reserved"), "{error}");
     }
     assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn whatever_a_request_waits_for_it_waits_one_budget() {
+    let upstream = Upstream::with(&[("team/app/manifests/v1", &manifest("theirs"))]).await;
+    let open = config::Upstream { visibility: config::Visibility::Public, ..upstream.settings("one.test") };
+    let house = House::with(vec![open], |_| ()).await;
+    let target = house.registry.target("team/app", None).unwrap();
+    let long_ago = Instant::now() - house.registry.deadlines.budget;
+    let late = Reader { since: long_ago, ..anonymous() };
+    let error = house.registry.manifest(&target, &tagged("v1"), &late, Want::Bytes).await.unwrap_err();
+    assert_eq!(error.kind, Kind::UpstreamTimeout, "{error}");
+    house.pull("team/app:v1").await.expect("the question went on for the next one");
 }
