@@ -3,8 +3,8 @@
 //! A tag resolves to one member for the whole pull; a failing member ends the search, so that no other registry answers in its place.
 
 use super::manifests::{Found, Miss};
-use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
-use crate::index::Change;
+use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want, noted};
+use crate::index::{Change, CommitError, Expect, Promise};
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
 use crate::telemetry;
 
@@ -134,7 +134,11 @@ impl Registry {
         if upstreams < 2 || self.index.bound(&name).await?.is_some() {
             return Ok(());
         }
-        let bind = Change::Bind { name, origin: Some(member.origin.clone()) };
-        self.note(vec![bind]).await
+        let bind = Change::Bind { name: name.clone(), origin: Some(member.origin.clone()) };
+        match self.commit(vec![Expect::Unbound(name)], vec![bind], Promise::Appended).await {
+            // The first one wins.
+            Err(CommitError::Refused(_)) => Ok(()),
+            bound => noted(bound),
+        }
     }
 }

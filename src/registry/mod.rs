@@ -194,13 +194,18 @@ impl Registry {
 
     /// Commits what was learned while reading. Whoever reads gets his answer also when it cannot be written down.
     async fn note(&self, changes: Vec<Change>) -> Result<(), Error> {
-        match self.commit(Vec::new(), changes, Promise::Appended).await {
-            Err(CommitError::NotWritten(why)) => {
-                tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
-                Ok(())
-            }
-            noted => Ok(noted?),
+        noted(self.commit(Vec::new(), changes, Promise::Appended).await)
+    }
+}
+
+/// What cannot be written down is forgotten.
+fn noted(committed: Result<(), CommitError>) -> Result<(), Error> {
+    match committed {
+        Err(CommitError::NotWritten(why)) => {
+            tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
+            Ok(())
         }
+        noted => Ok(noted?),
     }
 }
 

@@ -276,3 +276,31 @@ async fn whatever_a_request_waits_for_it_waits_one_budget() {
     assert_eq!(error.kind, Kind::UpstreamTimeout, "{error}");
     house.pull("team/app:v1").await.expect("the question went on for the next one");
 }
+
+#[tokio::test]
+async fn a_manifest_goes_only_while_the_tags_that_were_judged_name_it() {
+    let house = House::hosted().await;
+    let digest = house.put(&name("team/app"), "v1", &manifest("ours")).await.unwrap().digest;
+    house.put(&name("team/app"), "v2", &manifest("ours")).await.unwrap();
+    let hosted = Repository::hosted(&name("team/app"));
+    let expect = |tags: &[&str]| Expect::NamedOnlyBy(hosted.clone(), digest, tags.iter().map(|tag| tag.parse().unwrap()).collect());
+    let commit = async |tags: &[&str]| {
+        let remove = Change::RemoveManifest { repository: hosted.clone(), digest };
+        house.registry.commit(vec![expect(tags)], vec![remove], Promise::Durable).await
+    };
+    assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]))));
+    assert_eq!(commit(&["v1", "v2", "gone"]).await, Ok(()));
+    assert_eq!(house.pull("team/app:v2").await.unwrap_err().kind, Kind::ManifestUnknown);
+}
+
+#[tokio::test]
+async fn a_name_stays_with_the_first_member_that_was_bound() {
+    let house = House::hosted().await;
+    let bind = async |registry: &str| {
+        let change = Change::Bind { name: name("team/app"), origin: Some(Origin::Upstream(registry.into())) };
+        house.registry.commit(vec![Expect::Unbound(name("team/app"))], vec![change], Promise::Appended).await
+    };
+    assert_eq!(bind("one.test").await, Ok(()));
+    assert_eq!(bind("two.test").await, Err(CommitError::Refused(Expect::Unbound(name("team/app")))));
+    assert_eq!(house.registry.index.bound(&name("team/app")).await.unwrap(), Some(Origin::Upstream("one.test".into())));
+}
