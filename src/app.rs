@@ -15,7 +15,7 @@ use crate::registry::{Member, Registry};
 use crate::server::{Server, listen};
 use crate::store::{BlobStore, FileStore, StoreError};
 use crate::telemetry;
-use crate::upkeep::control;
+use crate::upkeep::{control, uploads};
 use crate::upstream::Deadlines;
 
 /// How often figures that nobody asks for are brought up to date, and the disk's room is looked at.
@@ -119,12 +119,15 @@ impl Running {
             }
             Err(error) => return Err(error.into()),
         };
+        let drafts = self.opened.registry.store().uploads().await?;
+        let sweep = tokio::spawn(uploads::sweep(self.opened.registry.clone(), drafts));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
         let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
         }
         watch.abort();
+        sweep.abort();
         if let Some(commands) = commands {
             commands.abort();
         }

@@ -304,3 +304,34 @@ async fn a_name_stays_with_the_first_member_that_was_bound() {
     assert_eq!(bind("two.test").await, Err(CommitError::Refused(Expect::Unbound(name("team/app")))));
     assert_eq!(house.registry.index.bound(&name("team/app")).await.unwrap(), Some(Origin::Upstream("one.test".into())));
 }
+
+#[tokio::test]
+async fn the_second_request_to_an_upload_is_told_that_it_is_busy_and_its_status_waits_for_nobody() {
+    let house = House::hosted().await;
+    let (repository, who) = (name("team/app"), Who::Anonymous);
+    let id = house.registry.start_upload(&repository, &who).await.unwrap().id;
+    let received = house.registry.uploads.close(&id);
+    let stuck = futures_util::stream::iter([Ok(Bytes::from_static(b"12345"))]).chain(futures_util::stream::pending()).boxed();
+    let (registry, first) = (house.registry.clone(), id.clone());
+    let patch = tokio::spawn(async move { registry.append_upload(&name("team/app"), &first, &Who::Anonymous, None, stuck).await });
+    house.eventually(async || received() == 5).await;
+    let second = house.registry.append_upload(&repository, &id, &who, None, futures_util::stream::empty().boxed()).await;
+    assert_eq!(second.unwrap_err().kind, Kind::UploadInvalid);
+    assert_eq!(house.registry.upload_status(&repository, &id, &who).await.unwrap().received, 5);
+    patch.abort();
+}
+
+#[tokio::test]
+async fn a_draft_without_a_row_and_a_row_without_a_draft_go_at_the_start() {
+    let house = House::hosted().await;
+    let draft = house.registry.store.draft(crate::store::DraftName::Upload("lost".into())).await.unwrap();
+    drop(draft);
+    let row = crate::index::UploadRow { repository: Repository::hosted(&name("team/app")), user: String::new(), started: 0 };
+    house.registry.commit(Vec::new(), vec![Change::Upload { id: "bare".into(), row }], Promise::Appended).await.unwrap();
+    let drafts = house.registry.store.uploads().await.unwrap();
+    let kept = house.registry.start_upload(&name("team/app"), &Who::Anonymous).await.unwrap().id;
+    house.registry.mend_uploads(&drafts).await.unwrap();
+    house.registry.end_old_uploads().await.unwrap();
+    assert_eq!(house.registry.store.uploads().await.unwrap(), [kept.clone()]);
+    assert_eq!(house.registry.index.uploads().await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [kept]);
+}
