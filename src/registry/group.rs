@@ -37,7 +37,15 @@ impl Registry {
             Target::Group(name) => {
                 stamps.push(self.epochs.stamp(&Repository::hosted(name)));
                 stamps.extend(self.upstream_members(name).map(|r| self.epochs.stamp(&r)));
-                self.group_manifest(name, reference, want, reader).await
+                match (self.group_manifest(name, reference, want, reader).await, reference) {
+                    // A pusher is told that it is missing, so that he sends it again.
+                    (Err(miss), Reference::Digest(digest)) if miss.passes_on() && reader.sight == Sight::Everything => {
+                        let hosted = Repository::hosted(name);
+                        let here = self.groups_hosted() && self.index.manifest(&hosted, digest).await?.is_some();
+                        Err(if here { Miss::damaged(&hosted, digest) } else { miss })
+                    }
+                    (found, _) => found,
+                }
             }
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;

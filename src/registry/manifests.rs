@@ -62,6 +62,10 @@ impl Miss {
         }
     }
 
+    pub fn damaged(repository: &Repository, digest: &Digest) -> Miss {
+        Miss::Ours(Error::new(Kind::Internal, format!("{repository}@{digest} is damaged here; push it again")))
+    }
+
     /// The miss as the last word on `what`.
     pub fn into_error(self, unknown: Kind, what: &str) -> Error {
         match self {
