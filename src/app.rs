@@ -15,7 +15,7 @@ use crate::registry::{Member, Registry};
 use crate::server::{Server, listen};
 use crate::store::{BlobStore, FileStore, StoreError};
 use crate::telemetry;
-use crate::upkeep::control;
+use crate::upkeep::{control, uploads};
 use crate::upstream::Deadlines;
 
 /// How often figures that nobody asks for are brought up to date, and the disk's room is looked at.
@@ -111,15 +111,26 @@ impl Running {
 
     /// Answers until `shutdown`; then what runs may finish, and the data folder is closed.
     pub async fn serve(self, settings: &Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let socket = control::bind(&settings.storage.data)?;
-        let commands = tokio::spawn(control::serve(socket, self.opened.registry.clone()));
+        let commands = match control::bind(&settings.storage.data) {
+            Ok(socket) => Some(tokio::spawn(control::serve(socket, self.opened.registry.clone()))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                tracing::warn!(%error, "no control socket: prefetch cannot reach this server");
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let drafts = self.opened.registry.store().uploads().await?;
+        let sweep = tokio::spawn(uploads::sweep(self.opened.registry.clone(), drafts));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
         let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
         }
         watch.abort();
-        commands.abort();
+        sweep.abort();
+        if let Some(commands) = commands {
+            commands.abort();
+        }
         let _ = std::fs::remove_file(control::path(&settings.storage.data));
         self.opened.close().await;
         Ok(())

@@ -86,6 +86,10 @@ pub enum Expect {
     Manifest(Repository, Digest),
     /// The repository exists, or does not.
     Repository(Repository, bool),
+    /// No other tag than these names the manifest.
+    NamedOnlyBy(Repository, Digest, Vec<Tag>),
+    /// The group name stays with nobody yet.
+    Unbound(RepositoryName),
     /// The upload session exists.
     Upload(String),
 }

@@ -89,6 +89,12 @@ impl<'a> View<'a> {
             Expect::Linked(repository, digest) => self.has(&member(b'l', repository, digest))?,
             Expect::Manifest(repository, digest) => self.has(&member(b'm', repository, digest))?,
             Expect::Repository(repository, there) => self.has(&repository_key(repository))? == *there,
+            Expect::NamedOnlyBy(repository, digest, tags) => {
+                let named = member(b'd', repository, digest);
+                let naming = self.keys(&named)?;
+                naming.iter().all(|key| tags.iter().any(|tag| tag.as_str().as_bytes() == &key[named.len()..]))
+            }
+            Expect::Unbound(name) => !self.has(&Key::new(b'B').text(name.as_str()))?,
             Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
         })
     }

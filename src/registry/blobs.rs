@@ -59,7 +59,13 @@ impl Registry {
     pub async fn blob(&self, target: &Target, digest: &Digest, reader: &Reader, want: Want) -> Result<Blob, Error> {
         let found = match target {
             Target::Upstream(repository) => self.upstream_blob(repository, digest, reader, want).await,
-            Target::Group(name) => self.group_blob(name, digest, reader, want).await,
+            Target::Group(name) => match self.group_blob(name, digest, reader, want).await {
+                // A pusher is told that it is missing, so that he sends it again.
+                Err(miss) if miss.passes_on() && reader.sight == Sight::Everything && self.hosts_blob(name, digest).await? => {
+                    Err(Miss::damaged(&Repository::hosted(name), digest))
+                }
+                found => found,
+            },
         };
         found.map_err(|miss| miss.into_error(Kind::BlobUnknown, &format!("blob {digest} of {}", target.judged())))
     }
@@ -75,6 +81,11 @@ impl Registry {
                 Ok(BlobBytes::Stored(chunks.ok_or_else(gone)?))
             }
         }
+    }
+
+    /// Whether the hosted repository should have it.
+    async fn hosts_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
+        Ok(self.groups_hosted() && self.index.linked(&Repository::hosted(name), digest).await? && self.index.blob(digest).await?.is_some())
     }
 
     async fn group_blob(&self, name: &RepositoryName, digest: &Digest, reader: &Reader, want: Want) -> Result<Blob, Miss> {
@@ -138,7 +149,7 @@ impl Registry {
             return Err(Miss::Policy(why));
         }
         telemetry::metrics::miss(telemetry::metrics::Kind::Blob);
-        let budget = self.budget();
+        let budget = self.budget_of(reader);
         let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
         if want == Want::Head
             && let Some(total) = source.confirm(digest, budget).await.map_err(Miss::Refused)?

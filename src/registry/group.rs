@@ -3,8 +3,8 @@
 //! A tag resolves to one member for the whole pull; a failing member ends the search, so that no other registry answers in its place.
 
 use super::manifests::{Found, Miss};
-use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want};
-use crate::index::Change;
+use super::{Error, Kind, Reader, Registry, Sight, Target, Ticket, Want, noted};
+use crate::index::{Change, CommitError, Expect, Promise};
 use crate::oci::{Origin, Reference, Repository, RepositoryName};
 use crate::telemetry;
 
@@ -37,7 +37,15 @@ impl Registry {
             Target::Group(name) => {
                 stamps.push(self.epochs.stamp(&Repository::hosted(name)));
                 stamps.extend(self.upstream_members(name).map(|r| self.epochs.stamp(&r)));
-                self.group_manifest(name, reference, want, reader).await
+                match (self.group_manifest(name, reference, want, reader).await, reference) {
+                    // A pusher is told that it is missing, so that he sends it again.
+                    (Err(miss), Reference::Digest(digest)) if miss.passes_on() && reader.sight == Sight::Everything => {
+                        let hosted = Repository::hosted(name);
+                        let here = self.groups_hosted() && self.index.manifest(&hosted, digest).await?.is_some();
+                        Err(if here { Miss::damaged(&hosted, digest) } else { miss })
+                    }
+                    (found, _) => found,
+                }
             }
         };
         let found = found.map_err(|miss| miss.into_error(Kind::ManifestUnknown, &what()))?;
@@ -134,7 +142,11 @@ impl Registry {
         if upstreams < 2 || self.index.bound(&name).await?.is_some() {
             return Ok(());
         }
-        let bind = Change::Bind { name, origin: Some(member.origin.clone()) };
-        self.note(vec![bind]).await
+        let bind = Change::Bind { name: name.clone(), origin: Some(member.origin.clone()) };
+        match self.commit(vec![Expect::Unbound(name)], vec![bind], Promise::Appended).await {
+            // The first one wins.
+            Err(CommitError::Refused(_)) => Ok(()),
+            bound => noted(bound),
+        }
     }
 }

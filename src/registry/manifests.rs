@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::flight::FetchError;
+use super::questions::Answer;
 use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
 use crate::index::{Change, CommitError, ManifestRow, TagRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository, Tag};
@@ -59,6 +60,10 @@ impl Miss {
             Miss::Refused(refusal) => !matches!(refusal, Refusal::Failed { .. }),
             Miss::Ours(_) => false,
         }
+    }
+
+    pub fn damaged(repository: &Repository, digest: &Digest) -> Miss {
+        Miss::Ours(Error::new(Kind::Internal, format!("{repository}@{digest} is damaged here; push it again")))
     }
 
     /// The miss as the last word on `what`.
@@ -157,9 +162,9 @@ impl Registry {
         let found = match reference {
             Reference::Digest(digest) => match self.stored(repository, digest).await? {
                 Some(found) => found,
-                None => self.ask_for(repository, reference, want).await?,
+                None => self.ask_for(repository, reference, want, reader).await?,
             },
-            Reference::Tag(tag) => self.upstream_tag(repository, tag, want).await?,
+            Reference::Tag(tag) => self.upstream_tag(repository, tag, want, reader).await?,
         };
         if want == Want::Bytes {
             self.fetched.served(repository, &found.digest);
@@ -167,7 +172,7 @@ impl Registry {
         Ok(found)
     }
 
-    async fn upstream_tag(&self, repository: &Repository, tag: &Tag, want: Want) -> Result<Found, Miss> {
+    async fn upstream_tag(&self, repository: &Repository, tag: &Tag, want: Want, reader: &Reader) -> Result<Found, Miss> {
         let reference = Reference::Tag(tag.clone());
         let member = self.member(repository).ok_or(Miss::Unknown)?;
         let settings = member.settings();
@@ -179,7 +184,7 @@ impl Registry {
             if let (Want::Head, Some(head)) = (want, self.fetched.head(repository, tag, settings.tag_ttl)) {
                 return Found::from_head(repository, head).ok_or(Miss::Unknown);
             }
-            return self.ask_for(repository, &reference, want).await;
+            return self.ask_for(repository, &reference, want, reader).await;
         };
         let age = Duration::from_millis(now().saturating_sub(row.at));
         if age < settings.tag_ttl || self.forbids(repository).is_some() {
@@ -191,7 +196,7 @@ impl Registry {
             return Ok(found.stale(age));
         }
         let wait = if settings.tag_ttl.is_zero() { self.deadlines.budget } else { self.deadlines.stale_wait };
-        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want)).await {
+        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, reader)).await {
             Ok(Ok(newer)) => Ok(newer),
             Ok(Err(Miss::Refused(Refusal::Failed { source_name, cause }))) if keep => {
                 tracing::info!(%repository, %tag, source = %source_name, %cause, ?age, "serving a stale tag");
@@ -207,7 +212,7 @@ impl Registry {
     }
 
     /// Asks the upstream, together with everybody who asks the same.
-    async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Found, Miss> {
+    async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
         if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
@@ -220,7 +225,7 @@ impl Registry {
             let (repository, reference) = (repository.clone(), reference.clone());
             async move { this.question(repository, reference, want).await }
         });
-        match answer.await {
+        match self.within(reader, repository, answer).await? {
             Some(Outcome::Stored(found)) => Ok(Found { asked: true, ..found }),
             Some(Outcome::Head(head)) => {
                 Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown)
@@ -228,6 +233,15 @@ impl Registry {
             Some(Outcome::Miss(miss)) => Err(miss),
             None => Err(Miss::Ours(Error::new(Kind::Internal, "asking the upstream broke off here; the registry's log says why"))),
         }
+    }
+
+    /// The answer to a question that others may share, as long as the reader's budget lasts; the question goes on without him.
+    pub(super) async fn within<V: Clone>(&self, reader: &Reader, repository: &Repository, answer: Answer<V>) -> Result<Option<V>, Miss> {
+        let late = |_| {
+            let cause = Cause::Timeout(self.deadlines.budget);
+            Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
+        };
+        tokio::time::timeout_at(self.budget_of(reader).until.into(), answer).await.map_err(late)
     }
 
     async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {

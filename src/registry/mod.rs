@@ -23,7 +23,7 @@ mod visibility;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use blobs::{Blob, BlobBytes};
 pub use epochs::Ticket;
@@ -67,6 +67,15 @@ pub struct Registry {
 pub struct Reader {
     pub who: Who,
     pub sight: Sight,
+    /// When he asked: whatever he waits for, he waits one budget from then.
+    since: Instant,
+}
+
+impl Reader {
+    /// Somebody who asks now.
+    pub fn new(who: Who, sight: Sight) -> Reader {
+        Reader { who, sight, since: Instant::now() }
+    }
 }
 
 /// A push sees the hosted store alone; a pull sees everything.
@@ -141,8 +150,14 @@ impl Registry {
         self.this.upgrade().expect("a registry is borrowed only while somebody holds it")
     }
 
+    /// Of a question that is asked for whoever comes, and of work that nobody waits for.
     fn budget(&self) -> Budget {
-        Budget { until: std::time::Instant::now() + self.deadlines.budget }
+        Budget::lasting(self.deadlines.budget)
+    }
+
+    /// What is left of the reader's.
+    fn budget_of(&self, reader: &Reader) -> Budget {
+        Budget { until: reader.since + self.deadlines.budget }
     }
 
     fn member(&self, repository: &Repository) -> Option<&Arc<Member>> {
@@ -179,13 +194,18 @@ impl Registry {
 
     /// Commits what was learned while reading. Whoever reads gets his answer also when it cannot be written down.
     async fn note(&self, changes: Vec<Change>) -> Result<(), Error> {
-        match self.commit(Vec::new(), changes, Promise::Appended).await {
-            Err(CommitError::NotWritten(why)) => {
-                tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
-                Ok(())
-            }
-            noted => Ok(noted?),
+        noted(self.commit(Vec::new(), changes, Promise::Appended).await)
+    }
+}
+
+/// What cannot be written down is forgotten.
+fn noted(committed: Result<(), CommitError>) -> Result<(), Error> {
+    match committed {
+        Err(CommitError::NotWritten(why)) => {
+            tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
+            Ok(())
         }
+        noted => Ok(noted?),
     }
 }
 

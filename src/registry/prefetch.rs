@@ -44,10 +44,10 @@ impl Registry {
         mut progress: impl FnMut(Fetched) + Send,
     ) -> Result<Fetched, Error> {
         let target = self.target(&image.path_name(), None)?;
-        let reader = Reader { who: Who::User(ADMIN.into()), sight: Sight::Everything };
         let mut todo = vec![image.reference.clone()];
         let (mut manifests, mut chosen) = (Vec::<(Repository, Digest)>::new(), BTreeSet::new());
         while let Some(reference) = todo.pop() {
+            let reader = Reader::new(Who::User(ADMIN.into()), Sight::Everything);
             let (found, _) = self.manifest(&target, &reference, &reader, Want::Bytes).await?;
             let bytes = found.bytes.unwrap_or_default();
             let manifest = Manifest::read(&bytes, &found.media_type)?;

@@ -118,7 +118,7 @@ impl Registry {
                 done => return Ok(done?),
             }
         }
-        Err(Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again")))
+        Err(changing(hosted))
     }
 
     /// Walks what the manifest reaches and gathers what the repository must gain to serve it.
@@ -193,14 +193,27 @@ impl Registry {
             }
             Reference::Digest(digest) => {
                 self.index.manifest(&hosted, digest).await?.ok_or_else(unknown)?;
-                for tag in self.tags_naming(&hosted, digest).await? {
-                    self.deletable(&hosted, &tag)?;
-                }
-                let expect = Expect::Manifest(hosted.clone(), *digest);
-                let remove = Change::RemoveManifest { repository: hosted, digest: *digest };
-                Ok(self.commit(vec![expect], vec![remove], Promise::Durable).await?)
+                self.remove_manifest(&hosted, digest).await
             }
         }
+    }
+
+    /// Removes the manifest with every tag that names it; one that is pushed meanwhile is judged like the others.
+    async fn remove_manifest(&self, hosted: &Repository, digest: &Digest) -> Result<(), Error> {
+        for _ in 0..TRIES {
+            let tags = self.tags_naming(hosted, digest).await?;
+            for tag in &tags {
+                self.deletable(hosted, tag)?;
+            }
+            let there = Expect::Manifest(hosted.clone(), *digest);
+            let named = Expect::NamedOnlyBy(hosted.clone(), *digest, tags);
+            let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest };
+            match self.commit(vec![there, named], vec![remove], Promise::Durable).await {
+                Err(CommitError::Refused(Expect::NamedOnlyBy(..))) => continue,
+                done => return Ok(done?),
+            }
+        }
+        Err(changing(hosted))
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
@@ -259,4 +272,8 @@ impl Registry {
             false => Ok(()),
         }
     }
+}
+
+fn changing(hosted: &Repository) -> Error {
+    Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again"))
 }

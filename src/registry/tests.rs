@@ -120,7 +120,7 @@ impl House {
 }
 
 fn anonymous() -> Reader {
-    Reader { who: Who::Anonymous, sight: Sight::Everything }
+    Reader::new(Who::Anonymous, Sight::Everything)
 }
 
 fn tagged(tag: &str) -> Reference {
@@ -262,4 +262,76 @@ async fn a_reserved_name_leaves_by_no_shape() {
         assert!(error.kind == Kind::ManifestUnknown && error.message.contains("reserved"), "{error}");
     }
     assert_eq!(upstream.asked(), 0);
+}
+
+#[tokio::test]
+async fn whatever_a_request_waits_for_it_waits_one_budget() {
+    let upstream = Upstream::with(&[("team/app/manifests/v1", &manifest("theirs"))]).await;
+    let open = config::Upstream { visibility: config::Visibility::Public, ..upstream.settings("one.test") };
+    let house = House::with(vec![open], |_| ()).await;
+    let target = house.registry.target("team/app", None).unwrap();
+    let long_ago = Instant::now() - house.registry.deadlines.budget;
+    let late = Reader { since: long_ago, ..anonymous() };
+    let error = house.registry.manifest(&target, &tagged("v1"), &late, Want::Bytes).await.unwrap_err();
+    assert_eq!(error.kind, Kind::UpstreamTimeout, "{error}");
+    house.pull("team/app:v1").await.expect("the question went on for the next one");
+}
+
+#[tokio::test]
+async fn a_manifest_goes_only_while_the_tags_that_were_judged_name_it() {
+    let house = House::hosted().await;
+    let digest = house.put(&name("team/app"), "v1", &manifest("ours")).await.unwrap().digest;
+    house.put(&name("team/app"), "v2", &manifest("ours")).await.unwrap();
+    let hosted = Repository::hosted(&name("team/app"));
+    let expect = |tags: &[&str]| Expect::NamedOnlyBy(hosted.clone(), digest, tags.iter().map(|tag| tag.parse().unwrap()).collect());
+    let commit = async |tags: &[&str]| {
+        let remove = Change::RemoveManifest { repository: hosted.clone(), digest };
+        house.registry.commit(vec![expect(tags)], vec![remove], Promise::Durable).await
+    };
+    assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]))));
+    assert_eq!(commit(&["v1", "v2", "gone"]).await, Ok(()));
+    assert_eq!(house.pull("team/app:v2").await.unwrap_err().kind, Kind::ManifestUnknown);
+}
+
+#[tokio::test]
+async fn a_name_stays_with_the_first_member_that_was_bound() {
+    let house = House::hosted().await;
+    let bind = async |registry: &str| {
+        let change = Change::Bind { name: name("team/app"), origin: Some(Origin::Upstream(registry.into())) };
+        house.registry.commit(vec![Expect::Unbound(name("team/app"))], vec![change], Promise::Appended).await
+    };
+    assert_eq!(bind("one.test").await, Ok(()));
+    assert_eq!(bind("two.test").await, Err(CommitError::Refused(Expect::Unbound(name("team/app")))));
+    assert_eq!(house.registry.index.bound(&name("team/app")).await.unwrap(), Some(Origin::Upstream("one.test".into())));
+}
+
+#[tokio::test]
+async fn the_second_request_to_an_upload_is_told_that_it_is_busy_and_its_status_waits_for_nobody() {
+    let house = House::hosted().await;
+    let (repository, who) = (name("team/app"), Who::Anonymous);
+    let id = house.registry.start_upload(&repository, &who).await.unwrap().id;
+    let received = house.registry.uploads.close(&id);
+    let stuck = futures_util::stream::iter([Ok(Bytes::from_static(b"12345"))]).chain(futures_util::stream::pending()).boxed();
+    let (registry, first) = (house.registry.clone(), id.clone());
+    let patch = tokio::spawn(async move { registry.append_upload(&name("team/app"), &first, &Who::Anonymous, None, stuck).await });
+    house.eventually(async || received() == 5).await;
+    let second = house.registry.append_upload(&repository, &id, &who, None, futures_util::stream::empty().boxed()).await;
+    assert_eq!(second.unwrap_err().kind, Kind::UploadInvalid);
+    assert_eq!(house.registry.upload_status(&repository, &id, &who).await.unwrap().received, 5);
+    patch.abort();
+}
+
+#[tokio::test]
+async fn a_draft_without_a_row_and_a_row_without_a_draft_go_at_the_start() {
+    let house = House::hosted().await;
+    let draft = house.registry.store.draft(crate::store::DraftName::Upload("lost".into())).await.unwrap();
+    drop(draft);
+    let row = crate::index::UploadRow { repository: Repository::hosted(&name("team/app")), user: String::new(), started: 0 };
+    house.registry.commit(Vec::new(), vec![Change::Upload { id: "bare".into(), row }], Promise::Appended).await.unwrap();
+    let drafts = house.registry.store.uploads().await.unwrap();
+    let kept = house.registry.start_upload(&name("team/app"), &Who::Anonymous).await.unwrap().id;
+    house.registry.mend_uploads(&drafts).await.unwrap();
+    house.registry.end_old_uploads().await.unwrap();
+    assert_eq!(house.registry.store.uploads().await.unwrap(), [kept.clone()]);
+    assert_eq!(house.registry.index.uploads().await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [kept]);
 }

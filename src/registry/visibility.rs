@@ -64,7 +64,7 @@ impl Registry {
             (Who::User(_), _) | (_, Visibility::Public) => Ok(true),
             (_, Visibility::SignedIn) => Ok(false),
             (_, Visibility::Auto) if is_open(member, repository) => Ok(true),
-            (_, Visibility::Auto) => self.verdict(repository, reference).await,
+            (_, Visibility::Auto) => self.verdict(repository, reference, reader).await,
         }
     }
 
@@ -76,7 +76,7 @@ impl Registry {
         }
     }
 
-    async fn verdict(&self, repository: &Repository, reference: &Reference) -> Result<bool, Miss> {
+    async fn verdict(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Result<bool, Miss> {
         let known = self.verdicts.known.get(repository);
         if let Some((public, since)) = known
             && (since.elapsed() < HOLDS || self.forbids(repository).is_some())
@@ -86,7 +86,7 @@ impl Registry {
         if self.forbids(repository).is_some() {
             return Ok(false);
         }
-        match (self.ask_verdict(repository, reference).await, known) {
+        match (self.ask_verdict(repository, reference, reader).await, known) {
             (Some(Ok(public)), _) => {
                 self.verdicts.known.insert(repository.clone(), (public, Instant::now()));
                 Ok(public)
@@ -104,7 +104,7 @@ impl Registry {
         }
     }
 
-    async fn ask_verdict(&self, repository: &Repository, reference: &Reference) -> Option<Result<bool, Refusal>> {
+    async fn ask_verdict(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Option<Result<bool, Refusal>> {
         let member = self.member(repository)?.clone();
         let (name, reference, budget) = (repository.name.clone(), reference.clone(), self.budget());
         let asked = self.verdicts.questions.ask((repository.clone(), reference.clone()), || async move {
@@ -114,7 +114,7 @@ impl Registry {
             }
             answer
         });
-        asked.await
+        self.within(reader, repository, asked).await.ok()?
     }
 }
 

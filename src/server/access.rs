@@ -137,7 +137,7 @@ impl Server {
         let may_push = || judge(&self.rules, &caller.who, Action::Push, &wish.target.repository()) == Verdict::Allowed;
         let pushes = asked_push || (is_blob && caller.claims.is_none() && matches!(caller.who, Who::User(_)) && may_push());
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
-        Reader { who: caller.who.clone(), sight }
+        Reader::new(caller.who.clone(), sight)
     }
 }
 

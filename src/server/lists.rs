@@ -32,7 +32,7 @@ impl Server {
         let target = self.registry.target(name.as_str(), ns.as_deref())?;
         let wish = Wish { action: Action::Pull, target: &target, written: name, namespaced: ns.is_some() };
         let caller = self.admit(parts, &wish).await?;
-        let reader = Reader { who: caller.who, sight: Sight::Everything };
+        let reader = Reader::new(caller.who, Sight::Everything);
         let (limit, last) = (limit(parts)?, parameter(parts, "last"));
         let page = match limit {
             0 => self
@@ -63,7 +63,7 @@ impl Server {
             return Err(Refusal::challenge(text, &[Scope::catalog()], Some(Fault::InsufficientScope)));
         }
         let hosted_only = parameter(parts, "source").as_deref() == Some("hosted");
-        let reader = Reader { who: caller.who, sight: Sight::Everything };
+        let reader = Reader::new(caller.who, Sight::Everything);
         let (limit, last) = (limit(parts)?, parameter(parts, "last"));
         let page = self.registry.catalog(last.as_deref(), limit, hosted_only, &reader).await?;
         let source = if hosted_only { "&source=hosted" } else { "" };
@@ -77,7 +77,7 @@ impl Server {
         let target = self.registry.target(name.as_str(), ns.as_deref())?;
         let wish = Wish { action: Action::Pull, target: &target, written: name, namespaced: ns.is_some() };
         let caller = self.admit(parts, &wish).await?;
-        let reader = Reader { who: caller.who, sight: Sight::Everything };
+        let reader = Reader::new(caller.who, Sight::Everything);
         let filter = parameter(parts, "artifactType");
         let found = self.registry.referrers(&target, digest, filter.as_deref(), &reader).await?;
         let manifests: Vec<_> = found

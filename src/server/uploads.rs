@@ -98,7 +98,7 @@ impl Server {
             false if allowed(&Who::Anonymous) => Who::Anonymous,
             false => return Ok(false),
         };
-        let reader = Reader { who, sight: Sight::Everything };
+        let reader = Reader::new(who, Sight::Everything);
         let sources = self.registry.mount_sources(&target, &reader);
         Ok(self.registry.mount(hosted, digest, &sources).await?)
     }

@@ -33,12 +33,23 @@ pub fn path(data: &Path) -> PathBuf {
     data.join("control.sock")
 }
 
+/// The longest path that a Unix socket's address holds, in bytes.
+const LONGEST_PATH: usize = 107;
+
 /// Takes the place of a socket that a killed server left. The caller holds the data folder's lock.
+///
+/// # Errors
+/// [`io::ErrorKind::InvalidFilename`] when the path is longer than a socket's may be; the server can do without.
 pub fn bind(data: &Path) -> io::Result<UnixListener> {
     let path = path(data);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
+    }
+    let length = path.as_os_str().len();
+    if length > LONGEST_PATH {
+        let text = format!("{} has {length} bytes, a socket's path at most {LONGEST_PATH}: choose a shorter data path", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidFilename, text));
     }
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
@@ -85,7 +96,11 @@ async fn answer(stream: UnixStream, registry: Arc<Registry>) {
 /// # Errors
 /// The socket is there and cannot be used: of another user, or broken.
 pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Receiver<Event>>> {
-    let mut stream = match UnixStream::connect(path(data)).await {
+    let path = path(data);
+    if path.as_os_str().len() > LONGEST_PATH {
+        return Ok(None);
+    }
+    let mut stream = match UnixStream::connect(path).await {
         Ok(stream) => stream,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
         Err(error) => return Err(error),
@@ -103,4 +118,20 @@ pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Rece
         }
     });
     Ok(Some(told))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_path_too_long_for_a_socket_is_told_with_its_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("d".repeat(120));
+        std::fs::create_dir(&data).unwrap();
+        let error = bind(&data).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::InvalidFilename && error.to_string().contains("shorter data path"), "{error}");
+        let order = Order { images: Vec::new(), platforms: Vec::new(), jobs: 1 };
+        assert!(ask(&data, &Request::Prefetch(order)).await.unwrap().is_none(), "nobody listens there");
+    }
 }
