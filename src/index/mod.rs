@@ -252,7 +252,7 @@ pub enum Unavailable {
 pub enum CommitError {
     /// The first expectation that did not hold.
     #[error("refused: {0:?} does not hold")]
-    Refused(Expect),
+    Refused(Box<Expect>),
     /// A doom of what is leased or still referred to.
     #[error("{0} is in use")]
     InUse(Digest),

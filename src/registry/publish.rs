@@ -114,7 +114,7 @@ impl Registry {
                 changes.push(Change::Tag { repository: hosted.clone(), tag: tag.clone(), row });
             }
             match self.commit(expects, changes, Promise::Durable).await {
-                Err(CommitError::Refused(Expect::Tag(..))) => continue,
+                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::Tag(..)) => continue,
                 done => return Ok(done?),
             }
         }
@@ -209,7 +209,7 @@ impl Registry {
             let named = Expect::NamedOnlyBy(hosted.clone(), *digest, tags);
             let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest };
             match self.commit(vec![there, named], vec![remove], Promise::Durable).await {
-                Err(CommitError::Refused(Expect::NamedOnlyBy(..))) => continue,
+                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::NamedOnlyBy(..)) => continue,
                 done => return Ok(done?),
             }
         }

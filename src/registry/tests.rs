@@ -288,7 +288,7 @@ async fn a_manifest_goes_only_while_the_tags_that_were_judged_name_it() {
         let remove = Change::RemoveManifest { repository: hosted.clone(), digest };
         house.registry.commit(vec![expect(tags)], vec![remove], Promise::Durable).await
     };
-    assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]))));
+    assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]).into())));
     assert_eq!(commit(&["v1", "v2", "gone"]).await, Ok(()));
     assert_eq!(house.pull("team/app:v2").await.unwrap_err().kind, Kind::ManifestUnknown);
 }
@@ -301,7 +301,7 @@ async fn a_name_stays_with_the_first_member_that_was_bound() {
         house.registry.commit(vec![Expect::Unbound(name("team/app"))], vec![change], Promise::Appended).await
     };
     assert_eq!(bind("one.test").await, Ok(()));
-    assert_eq!(bind("two.test").await, Err(CommitError::Refused(Expect::Unbound(name("team/app")))));
+    assert_eq!(bind("two.test").await, Err(CommitError::Refused(Expect::Unbound(name("team/app")).into())));
     assert_eq!(house.registry.index.bound(&name("team/app")).await.unwrap(), Some(Origin::Upstream("one.test".into())));
 }
 

@@ -33,7 +33,7 @@ pub fn judge(table: &dyn Table, at: u64, commits: &[Commit], leased: &HashSet<Di
 fn one(view: &mut View<'_>, at: u64, commit: &Commit, leased: &HashSet<Digest>) -> Result<Result<(), CommitError>, TableError> {
     for expect in &commit.expects {
         if !view.holds(expect)? {
-            return Ok(Err(CommitError::Refused(expect.clone())));
+            return Ok(Err(CommitError::Refused(expect.clone().into())));
         }
     }
     for change in &commit.changes {

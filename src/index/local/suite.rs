@@ -81,7 +81,7 @@ pub async fn two_pushes_cannot_both_find_a_tag_free(index: Subject) {
     for push in pushes.collect::<Vec<_>>() {
         match push.await.unwrap() {
             Ok(()) => won += 1,
-            Err(error) => assert_eq!(error, CommitError::Refused(free().remove(0))),
+            Err(error) => assert_eq!(error, CommitError::Refused(free().remove(0).into())),
         }
     }
     assert_eq!(won, 1);
@@ -91,7 +91,7 @@ pub async fn a_refused_commit_changes_nothing(index: Subject) {
     make(&index, vec![live("l", 3), link("app", "l")]).await;
     let expects = vec![Expect::Live(digest("l")), Expect::Upload("gone".into())];
     let refused = index.commit(expects, vec![live("n", 9)], Promise::Durable).await;
-    assert_eq!(refused, Err(CommitError::Refused(Expect::Upload("gone".into()))));
+    assert_eq!(refused, Err(CommitError::Refused(Expect::Upload("gone".into()).into())));
     let in_use = index.commit(vec![], vec![live("n", 9), Change::Doom { digest: digest("l") }], Promise::Durable).await;
     assert_eq!(in_use, Err(CommitError::InUse(digest("l"))));
     assert_eq!(index.blob(&digest("n")).await.unwrap(), None);
