@@ -332,6 +332,6 @@ async fn a_draft_without_a_row_and_a_row_without_a_draft_go_at_the_start() {
     let kept = house.registry.start_upload(&name("team/app"), &Who::Anonymous).await.unwrap().id;
     house.registry.mend_uploads(&drafts).await.unwrap();
     house.registry.end_old_uploads().await.unwrap();
-    assert_eq!(house.registry.store.uploads().await.unwrap(), [kept.clone()]);
+    assert_eq!(house.registry.store.uploads().await.unwrap(), std::slice::from_ref(&kept));
     assert_eq!(house.registry.index.uploads().await.unwrap().into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [kept]);
 }
