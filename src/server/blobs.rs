@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use super::Server;
 use super::access::Wish;
 use super::answers::{Refusal, body};
-use super::manifests::{CONTENT_DIGEST, namespace, text};
+use super::manifests::{CONTENT_DIGEST, NAMESPACE, namespace, text};
 use crate::auth::Action;
 use crate::oci::{ByteRange, Digest, PathName, content_range};
 use crate::registry::{Error, Want};
@@ -33,6 +33,9 @@ impl Server {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_DIGEST, text(&digest.to_string())?);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        if let Some(ns) = &ns {
+            headers.insert(NAMESPACE, text(ns)?);
+        }
         let asked = parts.headers.get(RANGE).filter(|_| want == Want::Bytes);
         let asked = asked.and_then(|value| value.to_str().ok()).and_then(ByteRange::parse);
         let range = match (blob.total, asked) {

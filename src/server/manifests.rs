@@ -16,7 +16,7 @@ use crate::oci::{MAX_MANIFEST, PathName, Reference, RepositoryName};
 use crate::registry::{Error, Found, Kind, Target, Want};
 
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+pub const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 impl Server {
     pub async fn manifest(&self, parts: &Parts, name: &PathName, reference: &Reference, body: Body) -> Result<Response, Refusal> {

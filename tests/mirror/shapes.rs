@@ -55,6 +55,9 @@ async fn the_answer_to_ns_carries_it_and_ns_wins_over_a_prefix() {
     }
     let answer = app.anonymous().through("quay.io").get("/v2/docker.io/nginx/manifests/latest").await.expect(200);
     assert_eq!(answer.header("docker-content-digest"), nested.digest.to_string());
+    let config = answer.json()["config"]["digest"].as_str().unwrap().to_owned();
+    let blob = app.anonymous().through("quay.io").get(&format!("/v2/docker.io/nginx/blobs/{config}")).await.expect(200);
+    assert_eq!(blob.header("oci-namespace"), "quay.io");
 }
 
 #[tokio::test]
