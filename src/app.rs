@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::auth::{MadeUp, Pace, Tokens, Users};
 use crate::config::{self, Settings};
@@ -78,6 +78,7 @@ pub struct Running {
     opened: Opened,
     server: Arc<Server>,
     listeners: Vec<TcpListener>,
+    commands: Option<UnixListener>,
     /// The admin's password, when it was made up just now.
     pub made_up: Option<MadeUp>,
 }
@@ -86,6 +87,7 @@ pub struct Running {
 pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pace: Pace) -> Result<Running, StartError> {
     let listeners = settings.server.listen.iter().map(|address| listen::bind(*address)).collect::<io::Result<Vec<_>>>()?;
     let opened = open(settings, deadlines, tuning).await?;
+    let commands = commands(&settings.storage.data)?;
     let (data, auth) = (settings.storage.data.clone(), settings.auth.clone());
     let keys = move || -> Result<_, StartError> {
         let (users, made_up) = Users::open(&data, &auth, pace)?;
@@ -96,7 +98,18 @@ pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pa
     let (users, tokens, made_up) = tokio::task::spawn_blocking(keys).await.map_err(io::Error::other)??;
     let metrics = settings.metrics.enabled.then(telemetry::metrics::install);
     let server = Server::new(settings, opened.registry.clone(), users, tokens, metrics);
-    Ok(Running { opened, server, listeners, made_up })
+    Ok(Running { opened, server, listeners, commands, made_up })
+}
+
+/// The control socket. It is there before anybody hears that the server has started: a command must not take the data folder for unused.
+fn commands(data: &Path) -> io::Result<Option<UnixListener>> {
+    match control::bind(data) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+            tracing::warn!(%error, "no control socket: prefetch cannot reach this server");
+            Ok(None)
+        }
+        bound => bound.map(Some),
+    }
 }
 
 impl Running {
@@ -111,14 +124,7 @@ impl Running {
 
     /// Answers until `shutdown`; then what runs may finish, and the data folder is closed.
     pub async fn serve(self, settings: &Settings, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let commands = match control::bind(&settings.storage.data) {
-            Ok(socket) => Some(tokio::spawn(control::serve(socket, self.opened.registry.clone()))),
-            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
-                tracing::warn!(%error, "no control socket: prefetch cannot reach this server");
-                None
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let commands = self.commands.map(|socket| tokio::spawn(control::serve(socket, self.opened.registry.clone())));
         let drafts = self.opened.registry.store().uploads().await?;
         let sweep = tokio::spawn(uploads::sweep(self.opened.registry.clone(), drafts));
         let watch = tokio::spawn(watch(self.opened.index.clone()));

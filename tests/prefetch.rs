@@ -116,7 +116,7 @@ async fn a_prefetch_whose_listener_left_is_finished() {
     let image = app.hub.image("library/nginx", "latest", &[bytes(1, 100_000)]);
     app.hub.rule(Rule::new("/cdn/", Fault::Latency { ms: 50 }));
     let request = control::Request::Prefetch(order(&["nginx"], &["all"]));
-    drop(control::ask(&app.data(), &request).await.unwrap());
+    drop(control::ask(&app.data(), &request).await.unwrap().expect("the server that has started can be asked"));
     until("the layer is fetched", async || app.fetches(&image.layers[0]) > 0).await;
     app.landed().await;
     app.hub.heal().on("/", Fault::Reset);
