@@ -2,10 +2,13 @@
 
 #[path = "support/app/mod.rs"]
 mod app;
+#[path = "hosted/policy.rs"]
+mod policy;
+#[path = "hosted/wire.rs"]
+mod wire;
 
 use app::*;
 use bytes::Bytes;
-use entrepot::config::{Patterns, Redeploy};
 use entrepot::oci::Digest;
 use serde_json::json;
 
@@ -305,63 +308,6 @@ async fn referrers_are_listed_for_their_subject() {
 }
 
 #[tokio::test]
-async fn with_redeploy_deny_a_tag_is_immutable_once_pushed() {
-    let app = App::with(|settings| settings.hosted.redeploy = Redeploy::Deny).await;
-    let alice = app.user("alice");
-    let (one, two) = (build("one", &[]), build("two", &[]));
-    alice.push("team/app", "v1", &one).await;
-    alice.push("team/app", "v1", &one).await;
-    alice.push("team/app", "v2", &two).await;
-    let refused = alice.put_manifest("team/app", "v1", IMAGE, two.manifest.clone()).await;
-    assert!((400..500).contains(&refused.status) && refused.code() == "DENIED", "{refused:?}");
-    assert!(refused.message().contains("immutable"), "{}", refused.message());
-    assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.body, one.manifest);
-}
-
-#[tokio::test]
-async fn two_pushes_cannot_both_find_a_tag_free() {
-    let app = App::with(|settings| settings.hosted.redeploy = Redeploy::Deny).await;
-    let images: Vec<_> = (0..8).map(|i| build(&format!("image {i}"), &[])).collect();
-    for image in &images {
-        app.user("alice").push_blob("team/app", &image.config).await;
-    }
-    let alice = app.user("alice").basic();
-    let pushes = images.iter().map(|image| alice.put_manifest("team/app", "v1", IMAGE, image.manifest.clone()));
-    let answers = futures_util::future::join_all(pushes).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
-    let winner = images.iter().zip(&answers).find(|(_, answer)| answer.status == 201).unwrap().0;
-    assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.body, winner.manifest);
-}
-
-#[tokio::test]
-async fn immutable_tags_are_those_that_match_the_patterns() {
-    let app = App::with(|settings| settings.hosted.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
-    let alice = app.user("alice");
-    let (one, two) = (build("one", &[]), build("two", &[]));
-    for tag in ["v1", "latest"] {
-        alice.push("team/app", tag, &one).await;
-    }
-    alice.push("team/app", "latest", &two).await;
-    assert_eq!(alice.put_manifest("team/app", "v1", IMAGE, two.manifest).await.code(), "DENIED");
-    assert_eq!(app.user("admin").delete("/v2/team/app/manifests/v1").await.code(), "DENIED");
-    assert_eq!(app.user("admin").delete(&format!("/v2/team/app/manifests/{}", one.digest())).await.code(), "DENIED");
-    assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.body, one.manifest);
-}
-
-#[tokio::test]
-async fn a_read_only_registry_serves_and_takes_nothing() {
-    let mut app = App::start().await;
-    let image = build("one", &[]);
-    app.user("alice").push("team/app", "v1", &image).await;
-    app.restart_with(|settings| settings.hosted.redeploy = Redeploy::ReadOnly).await;
-    let alice = app.user("alice");
-    assert_eq!(app.anonymous().pull("team/app", "v1").await.manifest, image.manifest);
-    let refused = alice.put_manifest("team/app", "v2", IMAGE, image.manifest.clone()).await.expect(403);
-    assert!(refused.message().contains("read-only"), "{}", refused.message());
-    app.user("admin").delete("/v2/team/app/manifests/v1").await.expect(403);
-}
-
-#[tokio::test]
 async fn nginx_and_library_nginx_are_one_repository() {
     let app = App::start().await;
     let (short, long) = (build("short", &[]), build("long", &[]));
@@ -381,61 +327,4 @@ async fn a_blob_that_lies_here_for_another_repository_is_not_readable() {
     let app = App::start().await;
     let digest = app.user("alice").push_blob("team/secret", &layer()).await;
     assert_eq!(app.anonymous().get(&format!("/v2/team/other/blobs/{digest}")).await.expect(404).code(), "BLOB_UNKNOWN");
-}
-
-#[tokio::test]
-async fn every_error_is_the_registrys_json_with_a_sentence() {
-    let app = App::start().await;
-    let client = app.anonymous();
-    for (path, status) in [
-        ("/v2/team/app/manifests/none", 404),
-        ("/v2/team/app/manifests/-", 404),
-        (&*format!("/v2/team/app/blobs/{}", Digest::of(b"none")), 404),
-        ("/v2/team/app/blobs/sha256:short", 400),
-        ("/v2/TEAM/manifests/latest", 400),
-        ("/v2/team%2fapp/manifests/latest", 400),
-        ("/v2/team/app/nothing", 404),
-        ("/v2/_other", 404),
-        ("/nowhere", 404),
-    ] {
-        let answer = client.get(path).await.expect(status);
-        assert_eq!(answer.header("content-type"), "application/json", "{path}");
-        assert!(!answer.code().is_empty() && answer.message().contains(' '), "{path}: {}", answer.message());
-    }
-    let refused = client.post("/v2/team/app/manifests/latest", "").await.expect(405);
-    assert_eq!((refused.header("allow"), &*refused.code()), ("GET, HEAD, PUT, DELETE", "UNSUPPORTED"));
-    assert!(client.head("/v2/team/app/blobs/sha256:short").await.expect(400).body.is_empty());
-}
-
-#[tokio::test]
-async fn paths_that_climb_or_hide_are_refused() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let app = App::start().await;
-    // A client library would tidy these up before it sends them.
-    for path in
-        ["/v2/../etc/manifests/x", "/v2/a/../b/manifests/x", "/v2/a//b/manifests/x", "/v2/a/%2e%2e/manifests/x", "/v2/a/manifests/..%2fx"]
-    {
-        let mut socket = tokio::net::TcpStream::connect(app.address()).await.unwrap();
-        socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
-        let mut text = String::new();
-        socket.read_to_string(&mut text).await.unwrap();
-        assert!(text.starts_with("HTTP/1.1 400") && text.contains("NAME_INVALID"), "{path}: {text}");
-    }
-    assert_eq!(app.hub.requests(), 0);
-}
-
-#[tokio::test]
-async fn a_refused_upload_is_answered_and_its_connection_goes_on() {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let app = App::start().await;
-    let mut socket = tokio::net::TcpStream::connect(app.address()).await.unwrap();
-    let body = bytes(3, 4 << 20);
-    let digest = Digest::of(&body);
-    let head = format!("POST /v2/a/b/blobs/uploads/?digest={digest} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
-    socket.write_all(head.as_bytes()).await.unwrap();
-    socket.write_all(&body).await.unwrap();
-    socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    socket.read_to_string(&mut text).await.unwrap();
-    assert!(text.starts_with("HTTP/1.1 401") && text.ends_with("ok\n"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! Leases: who needs a digest to stay, for now. They live in memory; after a start there are none.
+//! Leases: who needs a digest to stay, and until when. They live in memory; after a start there are none.
 //!
 //! A lease and a doom of one digest exclude each other under one lock: whoever comes first is known to the other.
 

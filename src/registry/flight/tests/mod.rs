@@ -143,7 +143,7 @@ async fn until(condition: impl Fn() -> bool) {
     tokio::time::timeout(Duration::from_secs(10), waiting).await.expect("it becomes true");
 }
 
-/// Whether the body gives nothing for now.
+/// Whether the body has nothing to give at the moment.
 async fn starved(body: &mut FlightBody) -> bool {
     tokio::time::timeout(Duration::from_millis(50), body.next()).await.is_err()
 }
