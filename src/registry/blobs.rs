@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
@@ -20,7 +21,11 @@ use crate::telemetry;
 use crate::upstream::{BlobAnswer, Budget, Refusal};
 
 /// How long what a pusher was told is here stays here.
-const LEASE: std::time::Duration = std::time::Duration::from_secs(3600);
+const LEASE: Duration = Duration::from_secs(3600);
+
+/// How long after an image's first blob the layers that nobody asked for are started: until then the client asks for what
+/// it wants first, whose first bytes would have to share the link.
+const HEAD_START: Duration = Duration::from_millis(100);
 
 /// A blob that can be served.
 pub struct Blob {
@@ -158,15 +163,16 @@ impl Registry {
         }
         let size = self.index.edge(repository, digest).await?.map(|edge| edge.size);
         let follower = self.board.join(digest, size, source, Wish::Client, budget).await?;
+        let head = follower.head(budget).await?;
         if member.settings().prefetch_layers {
             tokio::spawn(self.this().start_layers(repository.clone(), *digest));
         }
-        let head = follower.head(budget).await?;
         Ok(Blob { digest: *digest, total: head.total, from: From::Flight(Box::new(follower)) })
     }
 
     /// Starts the other layers of the image whose first blob was asked for.
     async fn start_layers(self: Arc<Self>, repository: Repository, digest: Digest) {
+        tokio::time::sleep(HEAD_START).await;
         let Ok(parents) = self.index.parents(&repository, &digest, 16).await else { return };
         for parent in parents {
             if self.fetched.take_served(&repository, &parent)
