@@ -106,6 +106,7 @@ impl Registry {
             if self.index.linked(repository, digest).await? {
                 let changes = vec![Change::Link { repository: hosted, digest: *digest }];
                 self.commit(vec![crate::index::Expect::Live(*digest)], changes, Promise::Durable).await?;
+                self.index.lease_for(digest, self.lease);
                 return Ok(true);
             }
         }
@@ -193,6 +194,7 @@ impl Registry {
         let mut changes = vec![Change::Live { digest: *digest, size }, Change::Link { repository: hosted.clone(), digest: *digest }];
         changes.extend(upload.map(|id| Change::EndUpload { id: id.to_owned() }));
         self.commit(Vec::new(), changes, Promise::Durable).await?;
+        self.index.lease_for(digest, self.lease);
         drop(lease);
         Ok(())
     }
