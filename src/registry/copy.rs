@@ -32,9 +32,9 @@ impl Registry {
             let bytes = found.bytes.unwrap_or_default();
             let manifest = Manifest::read(&bytes, &found.media_type)?;
             let subject = manifest.subject;
-            let tag = match &to.reference {
-                Reference::Tag(tag) => Some(tag),
-                Reference::Digest(digest) if *digest == found.digest => None,
+            let tags = match &to.reference {
+                Reference::Tag(tag) => std::slice::from_ref(tag),
+                Reference::Digest(digest) if *digest == found.digest => &[],
                 Reference::Digest(digest) => {
                     return Err(Error::new(
                         Kind::DigestInvalid,
@@ -47,7 +47,7 @@ impl Registry {
                 return Err(fetch(&format!("not all of {from} is here")));
             }
             let pushed = Pushed { manifest, digest: found.digest, bytes };
-            self.record(hosted, pushed, tag, &Who::User(ADMIN.into()), reach).await?;
+            self.record(hosted, pushed, tags, &Who::User(ADMIN.into()), reach).await?;
             return Ok(Published { digest: found.digest, subject });
         }
         Err(fetch(&format!("{from} is not here")))

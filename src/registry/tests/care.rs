@@ -52,7 +52,7 @@ async fn by_digest(house: &House, repository: &RepositoryName, text: &str, kind:
     let digest = Digest::of(text.as_bytes());
     let bytes = Bytes::copy_from_slice(text.as_bytes());
     assert!(bytes.len() < MAX_MANIFEST);
-    house.registry.put_manifest(repository, &Reference::Digest(digest), kind, bytes, &anonymous()).await.unwrap();
+    house.registry.put_manifest(repository, &Reference::Digest(digest), &[], kind, bytes, &anonymous()).await.unwrap();
     digest
 }
 
@@ -160,7 +160,7 @@ async fn what_a_tagged_index_leads_to_stays() {
     by_digest(&house, &app, &child, TYPE).await;
     let index = Bytes::from(index_of(&[&child]));
     let kind = "application/vnd.oci.image.index.v1+json";
-    house.registry.put_manifest(&app, &tagged("v1"), kind, index, &anonymous()).await.unwrap();
+    house.registry.put_manifest(&app, &tagged("v1"), &[], kind, index, &anonymous()).await.unwrap();
     assert_eq!(collect(&house, Sweep { untagged: true, dry_run: false }, 0).await, Collected::default());
     let target = house.registry.target("team/app", None).unwrap();
     let digest = Reference::Digest(Digest::of(child.as_bytes()));

@@ -63,7 +63,7 @@ impl Pusher {
             self.bring(&repository, layer).await;
         }
         let (tag, text) = (format!("p{}-{}", self.number, self.dice.roll(2)), image(&format!("{} {round}", self.number), &layers));
-        let pushed = self.registry.put_manifest(&repository, &tagged(&tag), TYPE, text.clone().into(), &anonymous()).await;
+        let pushed = self.registry.put_manifest(&repository, &tagged(&tag), &[], TYPE, text.clone().into(), &anonymous()).await;
         match pushed {
             Ok(_) => drop(self.promised.insert(format!("{repository}:{tag}"), (text, layers))),
             Err(error) if error.kind == Kind::ManifestBlobUnknown => self.refused += 1,
