@@ -265,7 +265,7 @@ impl Registry {
     }
 
     /// The specification has a kind of its own for a registry that deletes nothing.
-    fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
+    pub(super) fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
         self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
     }
 

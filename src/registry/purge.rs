@@ -16,7 +16,7 @@ impl Registry {
     /// Removes a hosted repository with all its tags; from then on the name belongs to nobody.
     pub async fn delete_repository(&self, name: &str) -> Result<(), Error> {
         let hosted = Repository::hosted(&self.hosted_name(name).await?);
-        self.writable(&hosted)?;
+        self.deletes(&hosted)?;
         for (tag, _) in self.all_tags(&hosted).await? {
             self.deletable(&hosted, &tag)?;
         }
