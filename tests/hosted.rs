@@ -4,6 +4,8 @@
 mod app;
 #[path = "hosted/policy.rs"]
 mod policy;
+#[path = "hosted/tag_parameters.rs"]
+mod tag_parameters;
 #[path = "hosted/wire.rs"]
 mod wire;
 
