@@ -4,7 +4,9 @@ pub mod arguments;
 pub mod config;
 mod errand;
 mod healthcheck;
+mod history;
 mod prefetch;
+mod prune;
 mod serve;
 
 use std::process::ExitCode;
@@ -23,6 +25,8 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
         Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),
+        Command::Prune(arguments) => with_settings(&arguments.server.sources(), |settings| prune::run(settings, arguments)),
+        Command::History(arguments) => with_settings(&arguments.server.sources(), |settings| history::run(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());

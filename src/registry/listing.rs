@@ -60,7 +60,7 @@ impl Registry {
         Ok(Page { entries, more: rest.next().is_some() })
     }
 
-    async fn names_of(&self, origin: &Origin) -> Result<Vec<RepositoryName>, Error> {
+    pub(super) async fn names_of(&self, origin: &Origin) -> Result<Vec<RepositoryName>, Error> {
         let mut names: Vec<RepositoryName> = Vec::new();
         loop {
             let after = names.last().map(|name| name.to_string());

@@ -1,19 +1,16 @@
-//! Publishing: manifests and tags of the hosted store, made and removed. Every change of a hosted tag goes through here.
+//! Publishing: manifests of the hosted store, made and removed. What becomes of tags is judged and done in `tags.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::keep::{edge, manifest_row};
-use super::{Error, Kind, Reader, Registry, now, to_the_end};
+use super::tags::Act;
+use super::{Error, Kind, Reader, Registry, to_the_end};
 use crate::auth::Who;
-use crate::config::Redeploy;
-use crate::index::{Change, CommitError, Expect, Lease, Promise, TagRow};
+use crate::index::{Change, Lease, Promise};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 use crate::upstream::ManifestAnswer;
-
-/// How often a commit that somebody else's commit got ahead of is tried again.
-const TRIES: usize = 5;
 
 /// A manifest that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +45,18 @@ impl Registry {
         }
         let hosted = Repository::hosted(name);
         let manifest = Manifest::pushed(&bytes, content_type)?;
-        let (digest, tag) = match reference {
-            Reference::Tag(tag) => (Digest::of(&bytes), Some(tag)),
-            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, None),
+        let (digest, tags) = match reference {
+            Reference::Tag(tag) => (Digest::of(&bytes), vec![tag.clone()]),
+            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, Vec::new()),
             Reference::Digest(digest) => {
                 let text = format!("the manifest's digest is {}, not {digest}; push it again", Digest::of(&bytes));
                 return Err(Error::new(Kind::DigestInvalid, text));
             }
         };
         self.writable(&hosted)?;
-        let (this, tag, who) = (self.this(), tag.cloned(), reader.who.clone());
+        let (this, who) = (self.this(), reader.who.clone());
         let published = Published { digest, subject: manifest.subject };
-        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, tag.as_ref(), &who).await }).await?;
+        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, tags, &who).await }).await?;
         Ok(published)
     }
 
@@ -70,7 +67,7 @@ impl Registry {
         manifest: Manifest,
         digest: Digest,
         bytes: Bytes,
-        tag: Option<&Tag>,
+        tags: Vec<Tag>,
         who: &Who,
     ) -> Result<(), Error> {
         let reach = self.reach(hosted, &manifest, who).await?;
@@ -87,38 +84,7 @@ impl Registry {
         changes.push(Change::Live { digest, size: row.size });
         let edges = manifest.children.iter().map(edge).collect();
         changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
-        self.commit_tag(hosted, tag, digest, who, changes).await
-    }
-
-    /// Commits with the tag, as the redeploy policy allows: check and change are one step.
-    async fn commit_tag(
-        &self,
-        hosted: &Repository,
-        tag: Option<&Tag>,
-        digest: Digest,
-        who: &Who,
-        changes: Vec<Change>,
-    ) -> Result<(), Error> {
-        for _ in 0..TRIES {
-            let (mut expects, mut changes) = (Vec::new(), changes.clone());
-            if let Some(tag) = tag {
-                let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
-                if current.is_some_and(|current| current != digest) && self.is_immutable(tag) {
-                    let text = format!("{hosted}:{tag} is immutable here and names another image already; push under a new tag");
-                    return Err(Error::new(Kind::TagImmutable, text));
-                }
-                if self.is_immutable(tag) {
-                    expects.push(Expect::Tag(hosted.clone(), tag.clone(), current));
-                }
-                let row = TagRow { digest, at: now(), by: who.name().to_owned() };
-                changes.push(Change::Tag { repository: hosted.clone(), tag: tag.clone(), row });
-            }
-            match self.commit(expects, changes, Promise::Durable).await {
-                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::Tag(..)) => continue,
-                done => return Ok(done?),
-            }
-        }
-        Err(changing(hosted))
+        self.change_tags(hosted, Act::Name { tags, digest, with: changes }, who).await
     }
 
     /// Walks what the manifest reaches and gathers what the repository must gain to serve it.
@@ -179,41 +145,12 @@ impl Registry {
     }
 
     /// Removes a tag, or a manifest with every tag that names it.
-    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<(), Error> {
-        let hosted = Repository::hosted(name);
-        self.writable(&hosted)?;
-        let unknown = || Error::new(Kind::ManifestUnknown, format!("{hosted} has no {reference} to delete"));
-        match reference {
-            Reference::Tag(tag) => {
-                let row = self.index.tag(&hosted, tag).await?.ok_or_else(unknown)?;
-                self.deletable(&hosted, tag)?;
-                let expect = Expect::Tag(hosted.clone(), tag.clone(), Some(row.digest));
-                let untag = Change::Untag { repository: hosted, tag: tag.clone() };
-                Ok(self.commit(vec![expect], vec![untag], Promise::Durable).await?)
-            }
-            Reference::Digest(digest) => {
-                self.index.manifest(&hosted, digest).await?.ok_or_else(unknown)?;
-                self.remove_manifest(&hosted, digest).await
-            }
-        }
-    }
-
-    /// Removes the manifest with every tag that names it; one that is pushed meanwhile is judged like the others.
-    async fn remove_manifest(&self, hosted: &Repository, digest: &Digest) -> Result<(), Error> {
-        for _ in 0..TRIES {
-            let tags = self.tags_naming(hosted, digest).await?;
-            for tag in &tags {
-                self.deletable(hosted, tag)?;
-            }
-            let there = Expect::Manifest(hosted.clone(), *digest);
-            let named = Expect::NamedOnlyBy(hosted.clone(), *digest, tags);
-            let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest };
-            match self.commit(vec![there, named], vec![remove], Promise::Durable).await {
-                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::NamedOnlyBy(..)) => continue,
-                done => return Ok(done?),
-            }
-        }
-        Err(changing(hosted))
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<(), Error> {
+        let act = match reference {
+            Reference::Tag(tag) => Act::Remove(tag.clone()),
+            Reference::Digest(digest) => Act::RemoveManifest(*digest),
+        };
+        self.change_tags(&Repository::hosted(name), act, who).await
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
@@ -225,16 +162,6 @@ impl Registry {
         }
         let unlink = Change::Unlink { repository: hosted, digest: *digest };
         Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
-    }
-
-    async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
-        let (mut naming, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let page = self.index.tags(hosted, after.as_deref(), 1000).await?;
-            let Some((last, _)) = page.last() else { return Ok(naming) };
-            after = Some(last.to_string());
-            naming.extend(page.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag));
-        }
     }
 
     /// Whether pushing under the name changes what mirror clients get from an upstream.
@@ -252,28 +179,4 @@ impl Registry {
         }
         Ok(false)
     }
-
-    fn is_immutable(&self, tag: &Tag) -> bool {
-        self.hosted.redeploy == Redeploy::Deny || self.hosted.immutable_tags.matches(tag.as_str())
-    }
-
-    pub(super) fn writable(&self, hosted: &Repository) -> Result<(), Error> {
-        match self.hosted.redeploy {
-            Redeploy::ReadOnly => {
-                Err(Error::new(Kind::Denied, format!("{hosted} cannot be changed: this registry is read-only (hosted.redeploy)")))
-            }
-            Redeploy::Allow | Redeploy::Deny => Ok(()),
-        }
-    }
-
-    fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {
-        match self.is_immutable(tag) {
-            true => Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and cannot be deleted"))),
-            false => Ok(()),
-        }
-    }
-}
-
-fn changing(hosted: &Repository) -> Error {
-    Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again"))
 }

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::history::history;
 use super::prefetch::{Order, prefetch};
+use super::prune::{PruneOrder, prune};
 use crate::registry::Registry;
 
 /// Replies that may wait for a slow listener.
@@ -18,6 +20,9 @@ const QUEUE: usize = 256;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Prefetch(Order),
+    Prune(PruneOrder),
+    /// Of an image's tag.
+    History(String),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -62,6 +67,8 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
                 prefetch(registry, order, teller).await;
                 Ok(())
             }
+            Request::Prune(order) => prune(&registry, order, &teller).await,
+            Request::History(image) => history(&registry, &image, &teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });
