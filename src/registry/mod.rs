@@ -14,6 +14,7 @@ mod keeping;
 mod listing;
 mod manifests;
 mod member;
+mod mount;
 mod prefetch;
 mod publish;
 mod questions;

@@ -31,11 +31,12 @@ struct Reach {
 }
 
 impl Registry {
-    /// Takes a manifest: links what it reaches, names it by the tag, in one commit that survives power loss.
+    /// Takes a manifest: links what it reaches, names it by the reference's tag or by all of `tags`, in one commit that survives power loss.
     pub async fn put_manifest(
         &self,
         name: &RepositoryName,
         reference: &Reference,
+        tags: &[Tag],
         content_type: &str,
         bytes: Bytes,
         reader: &Reader,
@@ -46,15 +47,15 @@ impl Registry {
         let hosted = Repository::hosted(name);
         let manifest = Manifest::pushed(&bytes, content_type)?;
         let (digest, tags) = match reference {
-            Reference::Tag(tag) => (Digest::of(&bytes), vec![tag.clone()]),
-            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, Vec::new()),
+            Reference::Tag(tag) => (Digest::of(&bytes), std::slice::from_ref(tag)),
+            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, tags),
             Reference::Digest(digest) => {
                 let text = format!("the manifest's digest is {}, not {digest}; push it again", Digest::of(&bytes));
                 return Err(Error::new(Kind::DigestInvalid, text));
             }
         };
         self.writable(&hosted)?;
-        let (this, who) = (self.this(), reader.who.clone());
+        let (this, tags, who) = (self.this(), tags.to_vec(), reader.who.clone());
         let published = Published { digest, subject: manifest.subject };
         to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, tags, &who).await }).await?;
         Ok(published)
@@ -146,17 +147,19 @@ impl Registry {
 
     /// Removes a tag, or a manifest with every tag that names it.
     pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<(), Error> {
+        let hosted = Repository::hosted(name);
+        self.deletes(&hosted)?;
         let act = match reference {
             Reference::Tag(tag) => Act::Remove(tag.clone()),
             Reference::Digest(digest) => Act::RemoveManifest(*digest),
         };
-        self.change_tags(&Repository::hosted(name), act, who).await
+        self.change_tags(&hosted, act, who).await
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let hosted = Repository::hosted(name);
-        self.writable(&hosted)?;
+        self.deletes(&hosted)?;
         if !self.index.linked(&hosted, digest).await? {
             return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
         }

@@ -131,6 +131,12 @@ impl Registry {
         }
     }
 
+    /// Whether anything of the repository may be deleted at all. The specification has a kind of its own for a registry that
+    /// deletes nothing.
+    pub(super) fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
+        self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
+    }
+
     async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
         let tags = self.all_tags(hosted).await?;
         Ok(tags.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag).collect())
