@@ -1,8 +1,11 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
+mod care;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Overrides, Sources};
@@ -18,7 +21,8 @@ pub struct Arguments {
 const EXAMPLES: &str = "Examples:
   entrepot serve                              a mirror and a registry on port 5000, data in ./data
   docker pull localhost:5000/nginx            pull through it
-  entrepot prefetch nginx ghcr.io/org/app:1   have images here before they are asked for";
+  entrepot prefetch nginx ghcr.io/org/app:1   have images here before they are asked for
+  entrepot ls                                 what is here";
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -26,6 +30,12 @@ pub enum Command {
     Prefetch(Prefetch),
     Prune(Prune),
     History(History),
+    Ls(Ls),
+    Du(Du),
+    Copy(Copy),
+    Delete(Delete),
+    Purge(Purge),
+    Gc(Gc),
     Config(Config),
     Healthcheck(Healthcheck),
 }
@@ -110,11 +120,8 @@ pub struct Prune {
     /// Change nothing; tell which tags would go, and why
     #[arg(long)]
     pub dry_run: bool,
-    /// A line of JSON for each tag
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
-    pub server: Whereabouts,
+    pub asked: Asked,
 }
 
 const PRUNE_EXAMPLES: &str = "Examples:
@@ -131,11 +138,8 @@ pub struct History {
     /// The image as clients write it: team/app:1, nginx, ghcr.io/org/app:1
     #[arg(value_name = "IMAGE")]
     pub image: String,
-    /// A line of JSON for each change
-    #[arg(long)]
-    pub json: bool,
     #[command(flatten)]
-    pub server: Whereabouts,
+    pub asked: Asked,
 }
 
 const HISTORY_EXAMPLES: &str = "Examples:
@@ -246,6 +250,21 @@ mod tests {
     }
 
     #[test]
+    fn what_removes_wants_names_and_takes_whole_repositories_only_when_told() {
+        let Ok(Command::Delete(delete)) = parse("entrepot delete team/app:1 team/app:2") else { panic!() };
+        assert!(delete.names.names.len() == 2 && !delete.names.all);
+        let Ok(Command::Purge(purge)) = parse("entrepot purge --all nginx --json") else { panic!() };
+        assert!(purge.names.all && purge.names.asked.json);
+        for short in ["entrepot delete", "entrepot purge --all", "entrepot copy a"] {
+            assert_eq!(parse(short).err(), Some(clap::error::ErrorKind::MissingRequiredArgument), "{short}");
+        }
+        let Ok(Command::Gc(gc)) = parse("entrepot gc --dry-run --untagged") else { panic!() };
+        assert!(gc.dry_run && gc.untagged);
+        let Ok(Command::Ls(ls)) = parse("entrepot ls team/* --data /d") else { panic!() };
+        assert_eq!((ls.pattern, ls.asked.server.data), (Some("team/*".into()), Some("/d".into())));
+    }
+
+    #[test]
     fn prefetch_wants_images_or_a_file_and_not_both() {
         let Ok(Command::Prefetch(prefetch)) = parse("entrepot prefetch --platform linux/amd64,linux/arm64/v8 a b") else { panic!() };
         assert_eq!((prefetch.images.len(), prefetch.platform.len(), prefetch.jobs.get()), (2, 2, 4));
@@ -260,7 +279,7 @@ mod tests {
         let Ok(Command::Prune(prune)) = parse("entrepot prune --dry-run a/b c") else { panic!() };
         assert_eq!((prune.repositories.len(), prune.dry_run), (2, true));
         let Ok(Command::History(history)) = parse("entrepot history --json nginx") else { panic!() };
-        assert_eq!((history.image.as_str(), history.json), ("nginx", true));
+        assert_eq!((history.image.as_str(), history.asked.json), ("nginx", true));
         assert_eq!(parse("entrepot history").err(), Some(clap::error::ErrorKind::MissingRequiredArgument));
         assert_eq!(parse("entrepot history a b").err(), Some(clap::error::ErrorKind::UnknownArgument));
     }

@@ -9,7 +9,7 @@ use crate::upkeep::{MoveEvent, Request};
 
 /// Prints a line for each move, oldest first.
 pub async fn run(settings: Settings, arguments: History) -> Result<(), String> {
-    let hear = |step: MoveEvent| match arguments.json {
+    let hear = |step: MoveEvent| match arguments.asked.json {
         true => println!("{}", serde_json::to_string(&step).expect("an event is plain data")),
         false => println!("{}", line(&step)),
     };

@@ -10,22 +10,22 @@ pub async fn run(settings: Settings, arguments: Prune) -> Result<(), String> {
     let order = PruneOrder { repositories: arguments.repositories, dry_run: arguments.dry_run };
     let (mut tags, mut failed) = (0, 0);
     let hear = |event: PruneEvent| {
-        if arguments.json {
+        if arguments.asked.json {
             println!("{}", serde_json::to_string(&event).expect("an event is plain data"));
         }
         match event {
             PruneEvent::Tag { repository, tag, why } => {
                 tags += 1;
-                say(arguments.json, &format!("{repository}:{tag} {why}"));
+                say(arguments.asked.json, &format!("{repository}:{tag} {why}"));
             }
             PruneEvent::Failed { repository, why } => {
                 failed += 1;
-                say(arguments.json, &format!("{repository}: failed: {why}"));
+                say(arguments.asked.json, &format!("{repository}: failed: {why}"));
             }
         }
     };
     errand::run(&settings, Request::Prune(order), hear).await?;
-    say(arguments.json, &format!("{tags} tags {}", if arguments.dry_run { "would go" } else { "are gone" }));
+    say(arguments.asked.json, &format!("{tags} tags {}", if arguments.dry_run { "would go" } else { "are gone" }));
     match failed {
         0 => Ok(()),
         failed => Err(format!("{failed} repositories could not be pruned")),

@@ -95,9 +95,34 @@ impl<'a> View<'a> {
                 let naming = self.keys(&named)?;
                 naming.iter().all(|key| tags.iter().any(|tag| tag.as_str().as_bytes() == &key[named.len()..]))
             }
+            Expect::TagsAmong(repository, tags) => {
+                let all = Key::new(b't').repository(repository);
+                let known = |key: &[u8]| String::from_utf8_lossy(&key[all.len()..]).parse().is_ok_and(|tag: Tag| tags.contains(&tag));
+                self.keys(&all)?.iter().all(|key| known(key))
+            }
             Expect::Unbound(name) => !self.has(&Key::new(b'B').text(name.as_str()))?,
             Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
+            // A lease is no row: whoever judges the commit knows of it.
+            Expect::Unleased(_) => true,
+            Expect::Idle(repository, digest, latest) => {
+                let since = self.row::<u64>(holder(b'k', digest, repository).as_bytes())?;
+                since.is_some_and(|since| since <= *latest) && self.keys(&member(b'e', repository, digest))?.is_empty()
+            }
+            Expect::Alone(repository, digest) => self.alone(repository, digest)?,
         })
+    }
+
+    fn alone(&self, repository: &Repository, digest: &Digest) -> Result<bool, TableError> {
+        let Some(row) = self.row::<ManifestRow>(member(b'm', repository, digest).as_bytes())? else { return Ok(false) };
+        for space in [b'd', b'e'] {
+            if !self.keys(&member(space, repository, digest))?.is_empty() {
+                return Ok(false);
+            }
+        }
+        match row.subject {
+            Some(subject) => Ok(!self.has(&member(b'm', repository, &subject))?),
+            None => Ok(true),
+        }
     }
 
     /// Whether a repository has the digest linked, or as a manifest.
@@ -118,7 +143,7 @@ impl<'a> View<'a> {
             Change::Bury { digest } => self.step(digest, Step::Bury, 0)?,
             Change::Link { repository, digest } => {
                 self.put(member(b'l', repository, digest), &());
-                self.put(holder(b'k', digest, repository), &());
+                self.put(holder(b'k', digest, repository), &at);
             }
             Change::Unlink { repository, digest } => {
                 self.delete(member(b'l', repository, digest).done());
@@ -184,7 +209,7 @@ impl<'a> View<'a> {
         edges: &[(Digest, EdgeRow)],
     ) -> Result<(), TableError> {
         self.put(member(b'm', repository, digest), row);
-        self.put(holder(b'q', digest, repository), &());
+        self.put(holder(b'q', digest, repository), &at);
         if let Some(subject) = &row.subject {
             self.put(member(b'r', repository, subject).digest(digest), &());
         }
@@ -204,7 +229,13 @@ impl<'a> View<'a> {
         let parent = member(b'p', repository, digest);
         for edge in self.keys(&parent)? {
             if let Some(child) = keys::digest(&edge[parent.len()..]) {
-                self.delete(member(b'e', repository, &child).digest(digest).done());
+                let edges = member(b'e', repository, &child);
+                self.delete(edges.clone().digest(digest).done());
+                let link = holder(b'k', &child, repository);
+                if self.has(&link)? && self.keys(&edges)?.is_empty() {
+                    // It had its manifest: it waits for no other one.
+                    self.put(link, &0u64);
+                }
             }
             self.delete(edge);
         }
@@ -323,7 +354,7 @@ pub fn member(space: u8, repository: &Repository, digest: &Digest) -> Key {
 }
 
 /// A key of a repository that has a digest.
-fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
+pub fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
     Key::new(space).digest(digest).repository(repository)
 }
 

@@ -2,7 +2,7 @@
 //! misses the rule. What is judged here is what the writer changes: both are one step.
 
 use super::{Error, Kind, Registry, now};
-use crate::auth::Who;
+use crate::auth::{ADMIN, Who};
 use crate::config::{Redeploy, TagPolicy};
 use crate::index::{Change, CommitError, Expect, Promise, TagRow};
 use crate::oci::{Digest, Repository, Tag};
@@ -20,6 +20,8 @@ pub(super) enum Act {
     RemoveManifest(Digest),
     /// The tag goes unless it was named again since it had this row.
     Expire(Tag, TagRow),
+    /// The repository goes with all its tags.
+    RemoveRepository,
 }
 
 /// Why a tag stays as it is.
@@ -43,6 +45,24 @@ fn judge(policy: &TagPolicy, tag: &Tag, from: Option<Digest>, to: Option<Digest>
 pub(super) fn seen_upstream(repository: &Repository, tag: &Tag, digest: Digest, at: u64) -> Change {
     let row = TagRow { digest, at, by: String::new() };
     Change::Tag { repository: repository.clone(), tag: tag.clone(), row }
+}
+
+/// What goes of a cached repository.
+pub(super) enum Purged {
+    Tag(Tag),
+    /// With the tags that name it.
+    Manifest(Digest),
+    Everything,
+}
+
+/// Gives up what is cached, as a command wants it.
+pub(super) fn purge(repository: &Repository, what: Purged) -> Change {
+    let (repository, by) = (repository.clone(), ADMIN.to_owned());
+    match what {
+        Purged::Tag(tag) => Change::Untag { repository, tag, by },
+        Purged::Manifest(digest) => Change::RemoveManifest { repository, digest, by },
+        Purged::Everything => Change::RemoveRepository { repository },
+    }
 }
 
 impl Registry {
@@ -105,6 +125,15 @@ impl Registry {
                 let untag = Change::Untag { repository: repository(), tag: tag.clone(), by: by() };
                 Ok((vec![Expect::TagRow(repository(), tag.clone(), row.clone())], vec![untag]))
             }
+            Act::RemoveRepository => {
+                let tags = self.all_tags(hosted).await?;
+                for (tag, row) in &tags {
+                    self.permit(hosted, tag, Some(row.digest), None)?;
+                }
+                let judged = tags.into_iter().map(|(tag, _)| tag).collect();
+                let expects = vec![Expect::Repository(repository(), true), Expect::TagsAmong(repository(), judged)];
+                Ok((expects, vec![Change::RemoveRepository { repository: repository() }]))
+            }
         }
     }
 
@@ -137,21 +166,18 @@ impl Registry {
         self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
     }
 
-    async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
+    pub(super) async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
         let tags = self.all_tags(hosted).await?;
         Ok(tags.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag).collect())
     }
 
-    /// Every tag of the repository.
-    pub(super) async fn all_tags(&self, repository: &Repository) -> Result<Vec<(Tag, TagRow)>, Error> {
-        let mut tags: Vec<(Tag, TagRow)> = Vec::new();
-        loop {
-            let after = tags.last().map(|(tag, _)| tag.to_string());
-            let page = self.index.tags(repository, after.as_deref(), 1000).await?;
-            if page.is_empty() {
-                return Ok(tags);
-            }
-            tags.extend(page);
+    /// Removes a manifest that nothing leads to, no tag either; whether that was still so.
+    pub(super) async fn remove_untagged(&self, hosted: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let expects = vec![Expect::Alone(hosted.clone(), *digest), Expect::Unleased(*digest)];
+        let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest, by: "entrepot:gc".to_owned() };
+        match self.commit(expects, vec![remove], Promise::Durable).await {
+            Err(CommitError::Refused(_)) => Ok(false),
+            made => Ok(made.map(|()| true)?),
         }
     }
 }

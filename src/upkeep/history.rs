@@ -1,5 +1,7 @@
 //! Telling a command what became of a tag.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
@@ -21,7 +23,7 @@ pub struct MoveEvent {
 }
 
 /// Tells the moves of an image's tag, oldest first.
-pub async fn history(registry: &Registry, image: &str, teller: &Teller) -> Result<(), String> {
+pub(super) async fn history(registry: Arc<Registry>, image: String, teller: Teller) -> Result<(), String> {
     let name: ImageName = image.parse().map_err(|why| format!("{image:?} is no image name: {why}"))?;
     let text = |digest: Option<Digest>| digest.as_ref().map(Digest::to_string);
     for (repository, moves) in registry.history(&name).await.map_err(|error| error.message)? {

@@ -41,7 +41,7 @@ pub enum PruneEvent {
 }
 
 /// Carries the order out. A repository that fails is named, and the others go on.
-pub async fn prune(registry: &Registry, order: PruneOrder, teller: &Teller) -> Result<(), String> {
+pub(super) async fn prune(registry: Arc<Registry>, order: PruneOrder, teller: Teller) -> Result<(), String> {
     let mut names = order.repositories;
     if names.is_empty() {
         let all = registry.hosted_names().await.map_err(|error| error.message)?;
@@ -50,7 +50,7 @@ pub async fn prune(registry: &Registry, order: PruneOrder, teller: &Teller) -> R
     for repository in names {
         let name = repository.parse::<RepositoryName>().map_err(|why| why.to_string());
         let pruned = match name {
-            Ok(name) => one(registry, &name, order.dry_run, Some(teller)).await.map_err(|error| error.message),
+            Ok(name) => one(&registry, &name, order.dry_run, Some(&teller)).await.map_err(|error| error.message),
             Err(why) => Err(why),
         };
         if let Err(why) = pruned {

@@ -65,6 +65,15 @@ async fn no_way_to_the_same_end_changes_an_immutable_tag() {
         alice.put_manifest("team/app", &reference, IMAGE, two.manifest.clone()).await.expect(409);
     }
     app.anonymous().get("/v2/team/app/manifests/new").await.expect(404);
+    let (registry, image) = (app.registry(), |text: &str| text.parse().unwrap());
+    for refused in [
+        registry.delete_image(&image("team/app:v1")).await,
+        registry.delete_repository("team/app").await,
+        registry.copy(&image("team/app:latest"), &image("team/app:v1")).await.map(drop),
+    ] {
+        let why = refused.unwrap_err().message;
+        assert!(why.contains("v1 is immutable"), "{why}");
+    }
     assert_eq!(app.anonymous().get("/v2/team/app/manifests/v1").await.body, one.manifest);
     admin.delete(&by_digest(two.digest())).await.expect(202);
     app.anonymous().get("/v2/team/app/manifests/latest").await.expect(404);

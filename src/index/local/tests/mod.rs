@@ -49,6 +49,9 @@ suite! {
     a_tags_row_can_be_expected_to_the_letter
     lists_come_in_order_and_in_pages
     uploads_and_bindings_come_and_go
+    a_blob_is_listed_with_all_who_hold_it
+    a_link_goes_only_while_nobody_needs_it
+    a_manifest_that_something_leads_to_is_not_alone
 }
 
 fn options(data: &Path, engine: Engine) -> Options {
