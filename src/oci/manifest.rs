@@ -104,7 +104,8 @@ impl Manifest {
         {
             return Err(InvalidManifest::Schema1);
         }
-        let artifact_type = document.artifact_type.or_else(|| document.config.as_ref().map(|c| c.media_type().to_string()));
+        let artifact_type =
+            document.artifact_type.filter(|text| !text.is_empty()).or_else(|| document.config.as_ref().map(|c| c.media_type().to_string()));
         let media_type = document.media_type.unwrap_or_else(|| match content_type {
             "" | "application/json" | "text/plain" | "application/octet-stream" => guess(image, document.manifests.is_some()).to_owned(),
             named => named.to_owned(),

@@ -3,18 +3,23 @@
 //! Reads go to the hosted store first and then to the upstreams; writes go to the hosted store alone.
 
 mod blobs;
+mod catalog;
 mod epochs;
 mod error;
+mod fallback;
 mod fetched;
 pub mod flight;
 mod group;
 mod keep;
-mod listing;
+mod lists;
 mod manifests;
 mod member;
 mod prefetch;
 mod publish;
 mod questions;
+mod referrers;
+mod search;
+mod tags;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -28,18 +33,19 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use blobs::{Blob, BlobBytes};
 pub use epochs::Ticket;
 pub use error::{Error, Kind};
-pub use listing::Page;
+pub use lists::Page;
 pub use manifests::Found;
 pub use member::Member;
 pub use prefetch::{Fetched, Platforms};
 pub use publish::Published;
+pub use referrers::Wanted;
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
 
 use crate::auth::Who;
 use crate::config::{Patterns, Settings};
 use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
-use crate::oci::{Origin, Repository, RepositoryName};
+use crate::oci::{Digest, Origin, Referrer, Repository, RepositoryName, Tag};
 use crate::store::BlobStore;
 use crate::upstream::{Budget, Deadlines};
 
@@ -58,6 +64,10 @@ pub struct Registry {
     epochs: epochs::Epochs,
     uploads: uploads::Sessions,
     fetched: fetched::Fetched,
+    tag_lists: Arc<lists::Lists<Repository, Tag>>,
+    referrer_lists: Arc<lists::Lists<(Repository, Digest), Referrer>>,
+    made_up: fallback::MadeUp,
+    searches: search::Searches,
     verdicts: visibility::Verdicts,
     this: Weak<Registry>,
 }
@@ -115,6 +125,10 @@ impl Registry {
             epochs: epochs::Epochs::default(),
             uploads: uploads::Sessions::default(),
             fetched: fetched::Fetched::default(),
+            tag_lists: Arc::new(lists::Lists::new()),
+            referrer_lists: Arc::new(lists::Lists::new()),
+            made_up: fallback::MadeUp::default(),
+            searches: search::Searches::default(),
             verdicts: visibility::Verdicts::default(),
             index,
             store,
