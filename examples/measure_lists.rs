@@ -64,6 +64,7 @@ async fn report(app: &App, engine: &str) {
         ("search in 10,000 names", "/v1/search?q=image-49".to_owned()),
     ];
     let client = app.anonymous().bare();
+    app::until("the rows are read", async || client.get("/readyz").await.status == 200).await;
     for (what, path) in pages {
         let mut times = Vec::new();
         for _ in 0..ROUNDS {

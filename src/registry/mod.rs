@@ -14,6 +14,7 @@ mod keep;
 mod lists;
 mod manifests;
 mod member;
+mod mount;
 mod prefetch;
 mod publish;
 mod questions;

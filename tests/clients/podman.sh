@@ -42,6 +42,9 @@ pushes_back() {
 # finds TERM NAME: a search at the address names the repository.
 finds() { podman search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$ADDRESS/$2"; }
 
+# lists_tag NAME TAG
+lists_tag() { podman search --list-tags --format '{{.Tag}}' "$ADDRESS/$1" | tr -d ' ' | grep -Fx "$2"; }
+
 pulls_all_again() {
   forget_images
   pulled docker.io/library/debian:12 "$DEBIAN"
@@ -68,7 +71,7 @@ check "the same image is pushed under a second name" pushes docker.io/library/de
 check "what was pulled through the address is pushed back under the same name" pushes_back small 1
 check "podman search finds what was pushed" finds app team/app
 check "podman search finds what is cached" finds debian debian
-check "podman search lists an image's tags" grep -Fx 12 <(podman search --list-tags --format '{{.Tag}}' "$ADDRESS/debian")
+check "podman search lists an image's tags" lists_tag debian 12
 stop_upstream
 check "everything is pulled again with the upstream stopped" pulls_all_again
 restart_entrepot

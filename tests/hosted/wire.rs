@@ -33,9 +33,24 @@ async fn paths_that_climb_or_hide_are_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let app = App::start().await;
     // A client library would tidy these up before it sends them.
-    for path in
-        ["/v2/../etc/manifests/x", "/v2/a/../b/manifests/x", "/v2/a//b/manifests/x", "/v2/a/%2e%2e/manifests/x", "/v2/a/manifests/..%2fx"]
-    {
+    let long = format!("/v2/{}/manifests/x", "a".repeat(256));
+    for path in [
+        "/v2/../etc/manifests/x",
+        "/v2/./manifests/x",
+        "/v2/a/../b/manifests/x",
+        "/v2/a//b/manifests/x",
+        "/v2//a/manifests/x",
+        "/v2/%2F%2F..%2Fa/manifests/x",
+        "/v2/a/%2e%2e/manifests/x",
+        "/v2/a/%252e%252e/manifests/x",
+        "/v2/a%00/manifests/x",
+        "/v2/a%5cb/manifests/x",
+        "/v2/a%2fb/manifests/x",
+        "/v2/%61/manifests/x",
+        "/v2/a/manifests/..%2fx",
+        "/v2/a/manifests/..",
+        &long,
+    ] {
         let mut socket = tokio::net::TcpStream::connect(app.address()).await.unwrap();
         socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
         let mut text = String::new();
