@@ -67,6 +67,13 @@ pub async fn open(settings: &Settings, deadlines: Deadlines, tuning: Tuning) -> 
 }
 
 impl Opened {
+    /// Returns when the facts can be read: after a crash they come from the journal first, which may take a while.
+    pub async fn filled(&self) {
+        while self.index.health() == Health::Filling {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Leaves the data folder as it should be found.
     pub async fn close(self) {
         self.index.close().await;
@@ -105,7 +112,7 @@ pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pa
 fn commands(data: &Path) -> io::Result<Option<UnixListener>> {
     match control::bind(data) {
         Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
-            tracing::warn!(%error, "no control socket: prefetch cannot reach this server");
+            tracing::warn!(%error, "no control socket: commands cannot reach this server");
             Ok(None)
         }
         bound => bound.map(Some),

@@ -6,7 +6,7 @@ mod app;
 use std::collections::BTreeMap;
 
 use app::*;
-use entrepot::upkeep::{Event, Order, control, prefetch};
+use entrepot::upkeep::{Event, Order, Reply, Request, carry_out, control};
 use tokio::sync::mpsc;
 
 fn order(images: &[&str], platforms: &[&str]) -> Order {
@@ -15,22 +15,24 @@ fn order(images: &[&str], platforms: &[&str]) -> Order {
 }
 
 /// The last word on each image.
-async fn outcome(mut events: mpsc::Receiver<Event>) -> BTreeMap<String, Result<u64, String>> {
+async fn outcome(mut replies: mpsc::Receiver<Reply>) -> BTreeMap<String, Result<u64, String>> {
     let mut outcome = BTreeMap::new();
-    while let Some(event) = events.recv().await {
+    loop {
+        let event = match replies.recv().await.expect("an answer has an end") {
+            Reply::Event(event) => serde_json::from_value(event).unwrap(),
+            Reply::Done => return outcome,
+            Reply::Failed(why) => panic!("{why}"),
+        };
         match event {
             Event::Progress { image, here, total } => assert!(here <= total && !outcome.contains_key(&image), "{image}: {here} of {total}"),
             Event::Done { image, total } => drop(outcome.insert(image, Ok(total))),
             Event::Failed { image, why } => drop(outcome.insert(image, Err(why))),
         }
     }
-    outcome
 }
 
 async fn within(app: &App, order: Order) -> BTreeMap<String, Result<u64, String>> {
-    let (events, told) = mpsc::channel(1000);
-    let (_, outcome) = tokio::join!(prefetch(app.registry().clone(), order, events), outcome(told));
-    outcome
+    outcome(carry_out(app.registry().clone(), Request::Prefetch(order))).await
 }
 
 #[tokio::test]
@@ -98,7 +100,7 @@ async fn a_command_reaches_the_running_server_by_the_control_socket() {
     use std::os::unix::fs::PermissionsExt;
     let mut app = App::start().await;
     let image = app.hub.image("library/nginx", "latest", &[bytes(1, 100_000)]);
-    let request = control::Request::Prefetch(order(&["nginx", "none"], &["all"]));
+    let request = Request::Prefetch(order(&["nginx", "none"], &["all"]));
     let events = control::ask(&app.data(), &request).await.unwrap().expect("a server is running");
     let outcome = outcome(events).await;
     assert!(outcome["nginx"].is_ok() && outcome["none"].is_err(), "{outcome:?}");
@@ -115,10 +117,22 @@ async fn a_prefetch_whose_listener_left_is_finished() {
     let app = App::start().await;
     let image = app.hub.image("library/nginx", "latest", &[bytes(1, 100_000)]);
     app.hub.rule(Rule::new("/cdn/", Fault::Latency { ms: 50 }));
-    let request = control::Request::Prefetch(order(&["nginx"], &["all"]));
+    let request = Request::Prefetch(order(&["nginx"], &["all"]));
     drop(control::ask(&app.data(), &request).await.unwrap().expect("the server that has started can be asked"));
     until("the layer is fetched", async || app.fetches(&image.layers[0]) > 0).await;
     app.landed().await;
     app.hub.heal().on("/", Fault::Reset);
     assert_eq!(app.anonymous().pull("nginx", "latest").await.digest, image.digest);
+}
+
+#[tokio::test]
+async fn a_command_that_the_server_does_not_know_is_told_so() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let app = App::start().await;
+    let mut socket = tokio::net::UnixStream::connect(control::path(&app.data())).await.unwrap();
+    socket.write_all(b"\"dance\"\n").await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let Ok(Reply::Failed(why)) = serde_json::from_str(&answer) else { panic!("{answer}") };
+    assert!(why.contains("does not know this command"), "{why}");
 }

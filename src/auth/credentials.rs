@@ -39,8 +39,11 @@ impl Credentials {
 
 fn basic(encoded: &str) -> Option<Credentials> {
     let text = String::from_utf8(BASE64.decode(encoded).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) })
+    match text.split_once(':')? {
+        // Clients without an account send the form all the same.
+        ("", "") => Some(Credentials::None),
+        (user, password) => Some(Credentials::Basic { user: user.to_owned(), password: Secret::new(password) }),
+    }
 }
 
 #[cfg(test)]
@@ -60,6 +63,7 @@ mod tests {
         assert_eq!(Credentials::parse(Some("Basic YTo")), short);
         assert_eq!(Credentials::parse(Some("bearer a.b.c")), Credentials::Bearer(Secret::new("a.b.c")));
         assert_eq!(Credentials::parse(None), Credentials::None);
+        assert_eq!(Credentials::parse(Some("Basic Og==")), Credentials::None);
     }
 
     #[test]

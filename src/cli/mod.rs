@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod config;
+mod errand;
 mod healthcheck;
 mod prefetch;
 mod serve;

@@ -11,15 +11,14 @@ use super::Digest;
 /// The largest manifest taken from anybody, in bytes.
 pub const MAX_MANIFEST: usize = 4 << 20;
 
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_IMAGE: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
 /// The manifest types that a registry is asked with and that every upstream is asked for.
-pub const MANIFEST_TYPES: [&str; 6] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.artifact.manifest.v1+json",
-    "application/json",
-];
+pub const MANIFEST_TYPES: [&str; 6] =
+    [IMAGE, INDEX, DOCKER_IMAGE, DOCKER_LIST, "application/vnd.oci.artifact.manifest.v1+json", "application/json"];
 
 /// What a manifest says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +60,8 @@ pub enum InvalidManifest {
     Ambiguous,
     #[error("the manifest says it is {inside}, but was sent as {outside}")]
     MediaType { inside: String, outside: String },
+    #[error("{0:?} is no media type: it is TYPE/SUBTYPE, such as {image}", image = IMAGE)]
+    NoMediaType(String),
     #[error("Docker's schema 1 manifests are not supported: push the image again with a Docker of this decade")]
     Schema1,
     #[error("the manifest refers to {0:?}, which is no sha256 or sha512 digest")]
@@ -100,10 +101,20 @@ impl Manifest {
         if let Some(key) = Keys::of(bytes)?.misspelt() {
             return Err(InvalidManifest::Key(key.to_owned()));
         }
-        match content_type.is_empty() || manifest.media_type == content_type {
-            true => Ok(manifest),
-            false => Err(InvalidManifest::MediaType { inside: manifest.media_type, outside: content_type.to_owned() }),
+        let inside = &manifest.media_type;
+        if !content_type.is_empty() && inside != content_type {
+            return Err(InvalidManifest::MediaType { inside: inside.clone(), outside: content_type.to_owned() });
         }
+        if !is_media_type(inside) {
+            return Err(InvalidManifest::NoMediaType(inside.clone()));
+        }
+        // A reader that goes by the type must find what a reader that goes by the fields finds.
+        let is_other = match inside.as_str() {
+            IMAGE | DOCKER_IMAGE => manifest.manifests().next().is_some(),
+            INDEX | DOCKER_LIST => manifest.blobs().next().is_some(),
+            _ => false,
+        };
+        if is_other { Err(InvalidManifest::Ambiguous) } else { Ok(manifest) }
     }
 
     /// Reads a manifest whose digest is right already. A `mediaType` inside decides over a generic content type.
@@ -122,7 +133,10 @@ impl Manifest {
         {
             return Err(InvalidManifest::Schema1);
         }
-        let artifact_type = document.artifact_type.or_else(|| document.config.as_ref().map(|c| c.descriptor.media_type().to_string()));
+        let artifact_type = document
+            .artifact_type
+            .filter(|kind| !kind.is_empty())
+            .or_else(|| document.config.as_ref().map(|c| c.descriptor.media_type().to_string()));
         let media_type = document.media_type.unwrap_or_else(|| match content_type {
             "" | "application/json" | "text/plain" | "application/octet-stream" => guess(image, document.manifests.is_some()).to_owned(),
             named => named.to_owned(),
@@ -178,10 +192,19 @@ fn json(error: serde_json::Error) -> InvalidManifest {
 
 fn guess(image: bool, index: bool) -> &'static str {
     match (image, index) {
-        (_, true) => MANIFEST_TYPES[1],
-        (true, false) => MANIFEST_TYPES[0],
+        (_, true) => INDEX,
+        (true, false) => IMAGE,
         (false, false) => "application/json",
     }
+}
+
+/// `TYPE/SUBTYPE`, both as RFC 6838 restricts names.
+fn is_media_type(text: &str) -> bool {
+    let name = |part: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b);
+        (1..=127).contains(&part.len()) && part.as_bytes()[0].is_ascii_alphanumeric() && part.bytes().all(good)
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
 fn child(role: Role, Entry { descriptor }: &Entry) -> Result<Child, InvalidManifest> {
@@ -205,9 +228,6 @@ fn child(role: Role, Entry { descriptor }: &Entry) -> Result<Child, InvalidManif
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const IMAGE: &str = MANIFEST_TYPES[0];
-    const INDEX: &str = MANIFEST_TYPES[1];
 
     fn descriptor(media_type: &str, more: &str) -> String {
         format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":3{more}}}"#, Digest::of(b"abc"))
@@ -261,8 +281,23 @@ mod tests {
         let other = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","layers":[{layer}]}}"#);
         assert!(matches!(Manifest::pushed(other.as_bytes(), IMAGE), Err(InvalidManifest::MediaType { .. })));
         assert_eq!(Manifest::read(br#"{"schemaVersion":1,"fsLayers":[]}"#, ""), Err(InvalidManifest::Schema1));
-        for text in [&b"<html>"[..], b"{\"x\":\"\xe9\"}", b""] {
+        for text in [&b"<html>"[..], b"", b"null", b"[2,null,null,null,null,null,null,null,null,null]", b"{} {}", b"{\"x\":\"\xe9\"}"] {
             assert!(matches!(Manifest::read(text, IMAGE), Err(InvalidManifest::Json(_))));
+        }
+        for (kind, field) in [(INDEX, "layers"), (DOCKER_LIST, "layers"), (IMAGE, "manifests"), (DOCKER_IMAGE, "manifests")] {
+            let text = format!(r#"{{"schemaVersion":2,"{field}":[{layer}]}}"#);
+            assert_eq!(Manifest::pushed(text.as_bytes(), kind), Err(InvalidManifest::Ambiguous), "{kind}");
+        }
+    }
+
+    #[test]
+    fn any_well_formed_type_is_taken_and_no_other() {
+        for kind in ["application/vnd.cncf.notary.signature", "text/x-mine", "a/b"] {
+            assert_eq!(Manifest::pushed(b"{}", kind).unwrap().media_type, kind);
+        }
+        for kind in ["manifest", "/", "a/", "/b", "a/b/c", "a/b c", "-a/b", r"a/\u00e9", r"a/b\r\nSet-Cookie: x"] {
+            let text = format!(r#"{{"mediaType":"{kind}"}}"#);
+            assert!(matches!(Manifest::pushed(text.as_bytes(), ""), Err(InvalidManifest::NoMediaType(_))), "{kind}");
         }
     }
 }

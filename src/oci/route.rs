@@ -63,9 +63,8 @@ impl InvalidRoute {
     pub fn code(&self) -> &'static str {
         match self {
             InvalidRoute::NotFound | InvalidRoute::Method { .. } => "UNSUPPORTED",
-            InvalidRoute::Encoded | InvalidRoute::Malformed | InvalidRoute::Name(_) => "NAME_INVALID",
+            InvalidRoute::Encoded | InvalidRoute::Malformed | InvalidRoute::Name(_) | InvalidRoute::Tag => "NAME_INVALID",
             InvalidRoute::Digest(_) => "DIGEST_INVALID",
-            InvalidRoute::Tag => "TAG_INVALID",
             InvalidRoute::UnknownTag => "MANIFEST_UNKNOWN",
             InvalidRoute::UploadId => "BLOB_UPLOAD_UNKNOWN",
         }
@@ -298,7 +297,7 @@ mod tests {
             ("GET", "/v2/a/blobs/sha256:abc", "DIGEST_INVALID"),
             ("GET", "/v2/a/manifests/sha256:abc", "DIGEST_INVALID"),
             ("GET", "/v2/a/referrers/latest", "DIGEST_INVALID"),
-            ("PUT", "/v2/a/manifests/.bad", "TAG_INVALID"),
+            ("PUT", "/v2/a/manifests/.bad", "NAME_INVALID"),
             ("GET", "/v2/a/manifests/.bad", "MANIFEST_UNKNOWN"),
             ("GET", "/v2/a/blobs/uploads/a.b", "BLOB_UPLOAD_UNKNOWN"),
         ] {

@@ -34,6 +34,7 @@ pub enum Kind {
     DigestInvalid,
     ManifestInvalid,
     ManifestTooLarge,
+    TooManyTags,
     ManifestBlobUnknown,
     UploadInvalid,
     UploadRange,
@@ -54,7 +55,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, for the table that maps them.
-    pub const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 22] = [
         Kind::ManifestUnknown,
         Kind::BlobUnknown,
         Kind::NameUnknown,
@@ -63,6 +64,7 @@ impl Kind {
         Kind::DigestInvalid,
         Kind::ManifestInvalid,
         Kind::ManifestTooLarge,
+        Kind::TooManyTags,
         Kind::ManifestBlobUnknown,
         Kind::UploadInvalid,
         Kind::UploadRange,

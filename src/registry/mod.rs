@@ -12,6 +12,7 @@ mod keep;
 mod listing;
 mod manifests;
 mod member;
+mod mount;
 mod prefetch;
 mod publish;
 mod questions;

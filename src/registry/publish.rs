@@ -34,11 +34,12 @@ struct Reach {
 }
 
 impl Registry {
-    /// Takes a manifest: links what it reaches, names it by the tag, in one commit that survives power loss.
+    /// Takes a manifest: links what it reaches, names it by the reference's tag or by all of `tags`, in one commit that survives power loss.
     pub async fn put_manifest(
         &self,
         name: &RepositoryName,
         reference: &Reference,
+        tags: &[Tag],
         content_type: &str,
         bytes: Bytes,
         reader: &Reader,
@@ -48,18 +49,18 @@ impl Registry {
         }
         let hosted = Repository::hosted(name);
         let manifest = Manifest::pushed(&bytes, content_type)?;
-        let (digest, tag) = match reference {
-            Reference::Tag(tag) => (Digest::of(&bytes), Some(tag)),
-            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, None),
+        let (digest, tags) = match reference {
+            Reference::Tag(tag) => (Digest::of(&bytes), std::slice::from_ref(tag)),
+            Reference::Digest(digest) if digest.matches(&bytes) => (*digest, tags),
             Reference::Digest(digest) => {
                 let text = format!("the manifest's digest is {}, not {digest}; push it again", Digest::of(&bytes));
                 return Err(Error::new(Kind::DigestInvalid, text));
             }
         };
         self.writable(&hosted)?;
-        let (this, tag, who) = (self.this(), tag.cloned(), reader.who.clone());
+        let (this, tags, who) = (self.this(), tags.to_vec(), reader.who.clone());
         let published = Published { digest, subject: manifest.subject };
-        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, tag.as_ref(), &who).await }).await?;
+        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, &tags, &who).await }).await?;
         Ok(published)
     }
 
@@ -70,7 +71,7 @@ impl Registry {
         manifest: Manifest,
         digest: Digest,
         bytes: Bytes,
-        tag: Option<&Tag>,
+        tags: &[Tag],
         who: &Who,
     ) -> Result<(), Error> {
         let reach = self.reach(hosted, &manifest, who).await?;
@@ -87,21 +88,14 @@ impl Registry {
         changes.push(Change::Live { digest, size: row.size });
         let edges = manifest.children.iter().map(edge).collect();
         changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
-        self.commit_tag(hosted, tag, digest, who, changes).await
+        self.commit_tags(hosted, tags, digest, who, changes).await
     }
 
-    /// Commits with the tag, as the redeploy policy allows: check and change are one step.
-    async fn commit_tag(
-        &self,
-        hosted: &Repository,
-        tag: Option<&Tag>,
-        digest: Digest,
-        who: &Who,
-        changes: Vec<Change>,
-    ) -> Result<(), Error> {
+    /// Commits with the tags, all or none, as the redeploy policy allows: check and change are one step.
+    async fn commit_tags(&self, hosted: &Repository, tags: &[Tag], digest: Digest, who: &Who, changes: Vec<Change>) -> Result<(), Error> {
         for _ in 0..TRIES {
             let (mut expects, mut changes) = (Vec::new(), changes.clone());
-            if let Some(tag) = tag {
+            for tag in tags {
                 let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
                 if current.is_some_and(|current| current != digest) && self.is_immutable(tag) {
                     let text = format!("{hosted}:{tag} is immutable here and names another image already; push under a new tag");
@@ -181,7 +175,7 @@ impl Registry {
     /// Removes a tag, or a manifest with every tag that names it.
     pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<(), Error> {
         let hosted = Repository::hosted(name);
-        self.writable(&hosted)?;
+        self.deletes(&hosted)?;
         let unknown = || Error::new(Kind::ManifestUnknown, format!("{hosted} has no {reference} to delete"));
         match reference {
             Reference::Tag(tag) => {
@@ -219,7 +213,7 @@ impl Registry {
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
         let hosted = Repository::hosted(name);
-        self.writable(&hosted)?;
+        self.deletes(&hosted)?;
         if !self.index.linked(&hosted, digest).await? {
             return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
         }
@@ -264,6 +258,11 @@ impl Registry {
             }
             Redeploy::Allow | Redeploy::Deny => Ok(()),
         }
+    }
+
+    /// The specification has a kind of its own for a registry that deletes nothing.
+    fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
+        self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
     }
 
     fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {

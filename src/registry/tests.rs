@@ -106,7 +106,7 @@ impl House {
     }
 
     async fn put(&self, name: &RepositoryName, tag: &str, manifest: &str) -> Result<Published, Error> {
-        self.registry.put_manifest(name, &tagged(tag), TYPE, manifest.to_owned().into(), &anonymous()).await
+        self.registry.put_manifest(name, &tagged(tag), &[], TYPE, manifest.to_owned().into(), &anonymous()).await
     }
 
     async fn eventually(&self, what: impl AsyncFn() -> bool) {
@@ -231,7 +231,7 @@ async fn a_push_asks_no_upstream() {
     let house = House::with(vec![upstream.settings("one.test")], |_| ()).await;
     house.put(&name("team/app"), "v1", &manifest("ours")).await.unwrap();
     let target = house.registry.target("team/app", None).unwrap();
-    assert_eq!(house.registry.mount_sources(&target, &anonymous()), [Repository::hosted(&name("team/app"))]);
+    assert_eq!(house.registry.mount_sources(&target, &Who::Anonymous), [Repository::hosted(&name("team/app"))]);
     assert_eq!(upstream.asked(), 0);
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 
-use super::{Error, Kind, Reader, Registry, now, to_the_end};
+use super::{Error, Kind, Registry, now, to_the_end};
 use crate::auth::Who;
 use crate::index::{Change, Promise, UploadRow};
 use crate::oci::{Digest, Repository, RepositoryName};
@@ -91,35 +91,6 @@ impl Registry {
             Ok(Progress { id, received: 0 })
         })
         .await
-    }
-
-    /// Links a blob that the reader may read elsewhere; otherwise nothing happens.
-    pub async fn mount(&self, name: &RepositoryName, digest: &Digest, from: &[Repository]) -> Result<bool, Error> {
-        let hosted = Repository::hosted(name);
-        self.writable(&hosted)?;
-        let _lease = self.index.lease(&[*digest]);
-        let Some(row) = self.index.blob(digest).await? else { return Ok(false) };
-        if self.store.stat(digest).await? != Some(row.size) {
-            return Ok(false);
-        }
-        for repository in from {
-            if self.index.linked(repository, digest).await? {
-                let changes = vec![Change::Link { repository: hosted, digest: *digest }];
-                self.commit(vec![crate::index::Expect::Live(*digest)], changes, Promise::Durable).await?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The repositories that a name points at for somebody who mounts from it: hosted, then the group's upstreams.
-    /// Nothing is asked upstream for a push: what nobody knows to be public is for users alone.
-    pub fn mount_sources(&self, target: &super::Target, reader: &Reader) -> Vec<Repository> {
-        let candidates = match target {
-            super::Target::Upstream(repository) => vec![repository.clone()],
-            super::Target::Group(name) => std::iter::once(Repository::hosted(name)).chain(self.upstream_members(name)).collect(),
-        };
-        candidates.into_iter().filter(|repository| self.shown(repository, &reader.who)).collect()
     }
 
     pub async fn upload_status(&self, name: &RepositoryName, id: &str, who: &Who) -> Result<Progress, Error> {
@@ -360,10 +331,14 @@ fn busy(id: &str) -> Error {
     Error::new(Kind::UploadInvalid, format!("another request is writing the upload {id}"))
 }
 
-/// 128 random bits as hex.
+/// A random UUID (version 4).
 fn random_id() -> String {
     let mut bytes = [0u8; 16];
     let filled = rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty());
     assert_eq!(filled, Ok(bytes.len()), "the kernel gives 16 random bytes at once");
-    format!("{:032x}", u128::from_be_bytes(bytes))
+    let [_, _, _, _, _, _, version, _, variant, ..] = &mut bytes;
+    *version = *version & 0x0f | 0x40;
+    *variant = *variant & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::errors::{code, status};
 use crate::auth::{Fault, NotVerified, challenge};
 use crate::oci::{InvalidRoute, Scope};
-use crate::registry::Error;
+use crate::registry::{Error, Kind};
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -107,6 +107,9 @@ fn registry(error: &Error) -> Response {
         digests => json!({ "digests": digests }),
     };
     let mut response = body(status(error.kind), code(error.kind), &error.message, detail);
+    if error.kind == Kind::Unsupported {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
     if let Some(wait) = error.retry_after {
         response.headers_mut().insert(RETRY_AFTER, wait.as_secs().max(1).into());
     }

@@ -11,6 +11,7 @@ pub fn status(kind: Kind) -> StatusCode {
         Kind::NameInvalid | Kind::DigestInvalid | Kind::ManifestInvalid | Kind::UploadInvalid => StatusCode::BAD_REQUEST,
         Kind::ManifestBlobUnknown => StatusCode::BAD_REQUEST,
         Kind::ManifestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Kind::TooManyTags => StatusCode::URI_TOO_LONG,
         Kind::UploadRange => StatusCode::RANGE_NOT_SATISFIABLE,
         Kind::Unsupported => StatusCode::METHOD_NOT_ALLOWED,
         Kind::LogIn => StatusCode::UNAUTHORIZED,
@@ -35,7 +36,7 @@ pub fn code(kind: Kind) -> &'static str {
         Kind::NameInvalid => "NAME_INVALID",
         Kind::DigestInvalid => "DIGEST_INVALID",
         Kind::ManifestInvalid => "MANIFEST_INVALID",
-        Kind::ManifestTooLarge => "SIZE_INVALID",
+        Kind::ManifestTooLarge | Kind::TooManyTags => "SIZE_INVALID",
         Kind::ManifestBlobUnknown => "MANIFEST_BLOB_UNKNOWN",
         Kind::UploadInvalid | Kind::UploadRange => "BLOB_UPLOAD_INVALID",
         Kind::Unsupported => "UNSUPPORTED",
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
 
     /// The codes that the distribution specification registers, and `UNKNOWN`, which Docker's registries use for the rest.
-    const CODES: [&str; 16] = [
+    const CODES: [&str; 15] = [
         "BLOB_UNKNOWN",
         "BLOB_UPLOAD_INVALID",
         "BLOB_UPLOAD_UNKNOWN",
@@ -66,7 +67,6 @@ mod tests {
         "DENIED",
         "UNSUPPORTED",
         "TOOMANYREQUESTS",
-        "TAG_INVALID",
         "UNKNOWN",
     ];
 

@@ -12,11 +12,15 @@ use super::Server;
 use super::access::Wish;
 use super::answers::Refusal;
 use crate::auth::Action;
-use crate::oci::{MAX_MANIFEST, PathName, Reference, RepositoryName};
+use crate::oci::{InvalidRoute, MAX_MANIFEST, PathName, Reference, RepositoryName, Tag};
 use crate::registry::{Error, Found, Kind, Target, Want};
 
 pub const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 pub const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+const TAG: HeaderName = HeaderName::from_static("oci-tag");
+
+/// The most tags that one push names.
+const TAGS: usize = 100;
 
 impl Server {
     pub async fn manifest(&self, parts: &Parts, name: &PathName, reference: &Reference, body: Body) -> Result<Response, Refusal> {
@@ -55,17 +59,21 @@ impl Server {
         let target = Target::Group(hosted.clone());
         let wish = Wish { action: Action::Shadow, target: &target, written: name, namespaced: false };
         self.admit_shadow(&caller, &hosted, &wish).await?;
+        let tags = tag_parameters(parts, reference)?;
         let bytes = whole(body, MAX_MANIFEST).await?;
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let content_type = content_type.split(';').next().unwrap_or("").trim();
         let reader = self.reader(parts, &caller, &wish, false);
-        let published = self.registry.put_manifest(&hosted, reference, content_type, bytes, &reader).await?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %reference, digest = %published.digest, "pushed");
+        let published = self.registry.put_manifest(&hosted, reference, &tags, content_type, bytes, &reader).await?;
+        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %reference, ?tags, digest = %published.digest, "pushed");
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::CREATED;
         let headers = response.headers_mut();
         headers.insert(LOCATION, text(&format!("/v2/{name}/manifests/{reference}"))?);
         headers.insert(CONTENT_DIGEST, text(&published.digest.to_string())?);
+        for tag in &tags {
+            headers.append(TAG, text(tag.as_str())?);
+        }
         if let Some(subject) = published.subject {
             headers.insert(HeaderName::from_static("oci-subject"), text(&subject.to_string())?);
         }
@@ -96,16 +104,22 @@ impl Server {
             Target::Group(hosted) => Ok((hosted, caller)),
             Target::Upstream(repository) => {
                 let origin = &repository.origin;
-                let text = match action {
-                    Action::Delete => format!(
-                        "{repository} is cached from {origin} and cannot be deleted here; an administrator can purge it from the cache"
+                let (kind, text) = match action {
+                    Action::Delete => (
+                        Kind::Unsupported,
+                        format!(
+                            "{repository} is cached from {origin} and cannot be deleted here; an administrator can purge it from the cache"
+                        ),
                     ),
-                    _ => format!(
-                        "{repository} belongs to {origin} and cannot be pushed to here; push under a name of your own, such as team/{}",
-                        repository.name.last()
+                    _ => (
+                        Kind::Denied,
+                        format!(
+                            "{repository} belongs to {origin} and cannot be pushed to here; push under a name of your own, such as team/{}",
+                            repository.name.last()
+                        ),
                     ),
                 };
-                Err(Error::new(Kind::Denied, text).into())
+                Err(Error::new(kind, text).into())
             }
         }
     }
@@ -134,8 +148,30 @@ pub fn namespace(parts: &Parts) -> Option<String> {
 
 /// One query parameter, decoded; the first of its name.
 pub fn parameter(parts: &Parts, name: &str) -> Option<String> {
-    let query = parts.uri.query()?;
-    url::form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    parameters(parts, name).next()
+}
+
+/// Every query parameter of that name, decoded.
+fn parameters(parts: &Parts, name: &str) -> impl Iterator<Item = String> {
+    let pairs = url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes());
+    pairs.filter(move |(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+/// The tags that a push by digest names besides; with a push by tag they mean nothing.
+fn tag_parameters(parts: &Parts, reference: &Reference) -> Result<Vec<Tag>, Refusal> {
+    let mut tags = Vec::new();
+    if matches!(reference, Reference::Digest(_)) {
+        for text in parameters(parts, "tag") {
+            let tag: Tag = text.parse().map_err(|_| InvalidRoute::Tag)?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+    }
+    match tags.len() > TAGS {
+        true => Err(Error::new(Kind::TooManyTags, format!("one push names at most {TAGS} tags; push the others after it")).into()),
+        false => Ok(tags),
+    }
 }
 
 /// The whole body, if it is not longer than `limit`.

@@ -12,8 +12,8 @@ use super::access::{Caller, Wish};
 use super::answers::Refusal;
 use super::manifests::{CONTENT_DIGEST, parameter, text};
 use crate::auth::{Action, Verdict, Who, judge};
-use crate::oci::{Digest, PathName, RepositoryName, parse_upload_range, upload_range};
-use crate::registry::{self, Error, Kind, Progress, Reader, Sight, Target};
+use crate::oci::{Algorithm, Digest, PathName, RepositoryName, parse_upload_range, upload_range};
+use crate::registry::{self, Error, Kind, Progress, Target};
 use crate::telemetry;
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -34,6 +34,10 @@ impl Server {
             let digest = digest.parse().map_err(invalid_digest)?;
             self.registry.upload_whole(&hosted, &digest, stream(body)).await?;
             return created(name, &digest);
+        }
+        // The digest at the end decides which algorithm it is; one that nobody could finish with is refused before the bytes come.
+        if let Some(algorithm) = parameter(parts, "digest-algorithm") {
+            algorithm.parse::<Algorithm>().map_err(invalid_digest)?;
         }
         let progress = self.registry.start_upload(&hosted, &caller.who).await?;
         open(name, &progress, StatusCode::ACCEPTED)
@@ -87,20 +91,26 @@ impl Server {
         }
     }
 
-    /// A mount is judged by the token's scopes plus what anonymous may; what is not allowed is no error, but an ordinary upload.
+    /// Mounts from what `from` names, else from wherever the blob lies, as far as the caller may read it.
+    /// What he may not read is no error, but an ordinary upload.
     async fn mount(&self, parts: &Parts, hosted: &RepositoryName, digest: &Digest, caller: &Caller) -> Result<bool, Refusal> {
-        let from = parameter(parts, "from").unwrap_or_else(|| hosted.to_string());
-        let Ok(target) = self.registry.target(&from, None) else { return Ok(false) };
-        let allowed = |who: &Who| judge(&self.rules, who, Action::Pull, &target.repository()) == Verdict::Allowed;
-        let by_token = caller.claims.as_ref().is_none_or(|claims| claims.grants(&target.judged(), Action::Pull));
-        let who = match allowed(&caller.who) && by_token {
-            true => caller.who.clone(),
-            false if allowed(&Who::Anonymous) => Who::Anonymous,
-            false => return Ok(false),
+        let targets = match parameter(parts, "from") {
+            Some(from) => self.registry.target(&from, None).into_iter().collect(),
+            None => self.registry.holders(digest).await?,
         };
-        let reader = Reader::new(who, Sight::Everything);
-        let sources = self.registry.mount_sources(&target, &reader);
+        let readable = targets.iter().filter_map(|target| Some((target, self.mounts_as(caller, target)?)));
+        let sources: Vec<_> = readable.flat_map(|(target, who)| self.registry.mount_sources(target, &who)).collect();
         Ok(self.registry.mount(hosted, digest, &sources).await?)
+    }
+
+    /// A mount is judged by the token's scopes plus what anonymous may.
+    fn mounts_as(&self, caller: &Caller, source: &Target) -> Option<Who> {
+        let allowed = |who: &Who| judge(&self.rules, who, Action::Pull, &source.repository()) == Verdict::Allowed;
+        let by_token = caller.claims.as_ref().is_none_or(|claims| claims.grants(&source.judged(), Action::Pull));
+        match allowed(&caller.who) && by_token {
+            true => Some(caller.who.clone()),
+            false => Some(Who::Anonymous).filter(allowed),
+        }
     }
 }
 

@@ -7,26 +7,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::prefetch::{Event, Order, prefetch};
+use super::request::{Reply, Request, carry_out};
 use crate::registry::Registry;
 
 /// The longest request that is read, in bytes.
 const LONGEST: u64 = 16 << 20;
 
-/// Events that may wait for a slow reader.
+/// Replies that may wait for a slow reader.
 const QUEUE: usize = 256;
-
-/// What can be asked of a running server.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Request {
-    Prefetch(Order),
-}
 
 /// Where the socket of a data folder is.
 pub fn path(data: &Path) -> PathBuf {
@@ -77,25 +69,30 @@ async fn answer(stream: UnixStream, registry: Arc<Registry>) {
     if BufReader::new(reader.take(LONGEST)).read_line(&mut line).await.is_err() {
         return;
     }
-    let Ok(Request::Prefetch(order)) = serde_json::from_str(&line) else {
-        tracing::warn!("a command of another version spoke to the control socket");
-        return;
+    let mut replies = match serde_json::from_str::<Request>(&line) {
+        Ok(request) => carry_out(registry, request),
+        Err(_) => {
+            let why = format!("the running server is entrepot {} and does not know this command", env!("CARGO_PKG_VERSION"));
+            let _ = writer.write_all(on_a_line(&Reply::Failed(why)).as_bytes()).await;
+            return;
+        }
     };
-    let (events, mut told) = mpsc::channel(QUEUE);
-    tokio::spawn(prefetch(registry, order, events));
-    while let Some(event) = told.recv().await {
-        let text = serde_json::to_string(&event).expect("an event is plain data") + "\n";
-        if writer.write_all(text.as_bytes()).await.is_err() {
+    while let Some(reply) = replies.recv().await {
+        if writer.write_all(on_a_line(&reply).as_bytes()).await.is_err() {
             return;
         }
     }
+}
+
+fn on_a_line(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("requests and replies are plain data") + "\n"
 }
 
 /// Asks the running server; `None` when there is none.
 ///
 /// # Errors
 /// The socket is there and cannot be used: of another user, or broken.
-pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Receiver<Event>>> {
+pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Receiver<Reply>>> {
     let path = path(data);
     if path.as_os_str().len() > LONGEST_PATH {
         return Ok(None);
@@ -105,14 +102,13 @@ pub async fn ask(data: &Path, request: &Request) -> io::Result<Option<mpsc::Rece
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => return Ok(None),
         Err(error) => return Err(error),
     };
-    let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
-    stream.write_all(text.as_bytes()).await?;
-    let (events, told) = mpsc::channel(QUEUE);
+    stream.write_all(on_a_line(request).as_bytes()).await?;
+    let (replies, told) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {
-            let Ok(event) = serde_json::from_str(&line) else { return };
-            if events.send(event).await.is_err() {
+            let Ok(reply) = serde_json::from_str(&line) else { return };
+            if replies.send(reply).await.is_err() {
                 return;
             }
         }
@@ -131,7 +127,7 @@ mod tests {
         std::fs::create_dir(&data).unwrap();
         let error = bind(&data).unwrap_err();
         assert!(error.kind() == io::ErrorKind::InvalidFilename && error.to_string().contains("shorter data path"), "{error}");
-        let order = Order { images: Vec::new(), platforms: Vec::new(), jobs: 1 };
+        let order = crate::upkeep::Order { images: Vec::new(), platforms: Vec::new(), jobs: 1 };
         assert!(ask(&data, &Request::Prefetch(order)).await.unwrap().is_none(), "nobody listens there");
     }
 }

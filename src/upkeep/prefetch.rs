@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 
+use super::request::Teller;
 use crate::oci::ImageName;
 use crate::registry::{Platforms, Registry};
 
@@ -28,8 +28,8 @@ pub enum Event {
     Failed { image: String, why: String },
 }
 
-/// Carries the order out. An image whose listener has left is fetched all the same.
-pub async fn prefetch(registry: Arc<Registry>, order: Order, events: mpsc::Sender<Event>) {
+/// Carries the order out.
+pub async fn prefetch(registry: Arc<Registry>, order: Order, teller: Teller) {
     let platforms = match order.platforms.as_slice() {
         [all] if all == "all" => Platforms::All,
         list => Platforms::These(list.to_vec()),
@@ -37,22 +37,22 @@ pub async fn prefetch(registry: Arc<Registry>, order: Order, events: mpsc::Sende
     let images = futures_util::stream::iter(order.images);
     images
         .for_each_concurrent(order.jobs.max(1), |image| {
-            let (registry, platforms, events) = (registry.clone(), platforms.clone(), events.clone());
+            let (registry, platforms, teller) = (registry.clone(), platforms.clone(), teller.clone());
             async move {
-                let last = one(&registry, &image, &platforms, &events).await.unwrap_or_else(|why| Event::Failed { image, why });
-                let _ = events.send(last).await;
+                let last = one(&registry, &image, &platforms, &teller).await.unwrap_or_else(|why| Event::Failed { image, why });
+                teller.tell(last).await;
             }
         })
         .await;
 }
 
-async fn one(registry: &Registry, image: &str, platforms: &Platforms, events: &mpsc::Sender<Event>) -> Result<Event, String> {
+async fn one(registry: &Registry, image: &str, platforms: &Platforms, teller: &Teller) -> Result<Event, String> {
     let name: ImageName = image.parse().map_err(|why| format!("{image:?} is no image name: {why}"))?;
-    let told = events.clone();
+    let told = teller.clone();
     let text = image.to_owned();
     let progress = move |fetched: crate::registry::Fetched| {
         // Whoever watches may miss a step; the last word is sent in full.
-        let _ = told.try_send(Event::Progress { image: text.clone(), here: fetched.here, total: fetched.total });
+        told.mention(Event::Progress { image: text.clone(), here: fetched.here, total: fetched.total });
     };
     let fetched = registry.prefetch(&name, platforms, progress).await.map_err(|error| error.message)?;
     Ok(Event::Done { image: image.to_owned(), total: fetched.total })

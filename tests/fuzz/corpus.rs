@@ -211,6 +211,8 @@ pub fn manifests() -> Corpus {
         with(INDEX, r#"{"schemaVersion":2,"config":@,"manifests":[]}"#),
         with(INDEX, r#"{"schemaVersion":2,"Layers":[@],"manifests":[@]}"#),
         with(INDEX, r#"{"schemaVersion":2,"layers":[@],"manifest\u0073":[@]}"#),
+        with(IMAGE, r#"{"schemaVersion":2,"manifests":[@]}"#),
+        with(INDEX, r#"{"schemaVersion":2,"manifests":[@],"blobs":[@]}"#),
         with(IMAGE, r#"{"schemaVersion":2,"layers":[@],"layers":[@]}"#),
         with(IMAGE, r#"{"schemaVersion":2,"layers":[@],"LAYERS":[@]}"#),
         with(IMAGE, &format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","config":@}}"#)),

@@ -158,6 +158,9 @@ pub fn manifest(bytes: &[u8]) -> bool {
     }
     let Ok(pushed) = pushed else { return false };
     assert!(content_type.is_empty() || pushed.media_type == content_type);
+    let [is_image, is_index] = [[0, 2], [1, 3]].map(|kinds| kinds.iter().any(|kind| MANIFEST_TYPES[*kind] == pushed.media_type));
+    assert!(!(is_image && pushed.manifests().count() > 0), "an image by its type, an index by its fields");
+    assert!(!(is_index && pushed.blobs().count() > 0), "an index by its type, an image by its fields");
     assert_eq!(read.as_ref(), Ok(&pushed), "what can be pushed is read the same");
     true
 }

@@ -58,5 +58,6 @@ async fn a_read_only_registry_serves_and_takes_nothing() {
     assert_eq!(app.anonymous().pull("team/app", "v1").await.manifest, image.manifest);
     let refused = alice.put_manifest("team/app", "v2", IMAGE, image.manifest.clone()).await.expect(403);
     assert!(refused.message().contains("read-only"), "{}", refused.message());
-    app.user("admin").delete("/v2/team/app/manifests/v1").await.expect(403);
+    let refused = app.user("admin").delete("/v2/team/app/manifests/v1").await.expect(405);
+    assert_eq!((&*refused.code(), refused.header("allow")), ("UNSUPPORTED", "GET, HEAD"));
 }

@@ -36,6 +36,7 @@ async fn paths_that_climb_or_hide_are_refused() {
     // A client library would tidy these up before it sends them.
     for path in [
         "/v2/../etc/manifests/x",
+        "/v2/./manifests/x",
         "/v2/a/../b/manifests/x",
         "/v2/a//b/manifests/x",
         "/v2//a/manifests/x",
@@ -43,9 +44,11 @@ async fn paths_that_climb_or_hide_are_refused() {
         "/v2/a/%2E./manifests/x",
         "/v2/a/manifests/..%2fx",
         "/v2/a/manifests/%2e%2e",
+        "/v2/a/manifests/..",
         "/v2/a%2Fb/manifests/x",
         "/v2/%2F%2F..%2F/manifests/x",
         "/v2/a%252fb/manifests/x",
+        "/v2/a/%252e%252e/manifests/x",
         "/v2/a%5cb/manifests/x",
         "/v2/a%00/manifests/x",
         "/v2/a%0d%0ab/manifests/x",

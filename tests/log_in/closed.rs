@@ -104,7 +104,10 @@ async fn a_mount_is_no_way_around() {
     let token = app.user("bob").token(&["repository:team/x:pull,push"]).await.json()["token"].as_str().unwrap().to_owned();
     let digest = secret.layers[0];
     let path = format!("/v2/team/x/blobs/uploads/?mount={digest}&from=corp/app");
-    app.anonymous().with_token(&token).post(&path, "").await.expect(202);
+    let anywhere = format!("/v2/team/x/blobs/uploads/?mount={digest}");
+    for path in [&path, &anywhere] {
+        app.anonymous().with_token(&token).post(path, "").await.expect(202);
+    }
     let both = app.user("bob").token(&["repository:team/x:pull,push", "repository:corp/app:pull"]).await;
     app.anonymous().with_token(both.json()["token"].as_str().unwrap()).post(&path, "").await.expect(201);
 }

@@ -3,9 +3,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
 use super::{Table, TableError};
@@ -18,8 +19,8 @@ const READERS: usize = 2;
 /// A table and its threads.
 pub struct Held<T> {
     table: Arc<T>,
-    reads: mpsc::Sender<Job<T>>,
-    writes: mpsc::Sender<Job<T>>,
+    reads: Sender<Job<T>>,
+    writes: Sender<Job<T>>,
     patience: Duration,
     abandoned: AtomicBool,
 }
@@ -38,15 +39,15 @@ impl<T: Table + 'static> Held<T> {
             }
         })?;
         let table = Arc::new(opened.recv_timeout(patience).map_err(|_| too_slow(patience))??);
-        let (reads, jobs) = mpsc::channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        // A job wakes one of the readers, and the others sleep on.
+        let (reads, jobs) = unbounded();
         for _ in 0..READERS {
-            let (table, jobs) = (Arc::clone(&table), Arc::clone(&jobs));
-            spawn(move || work::<T>(&table, &jobs))?;
+            let (table, jobs) = (Arc::clone(&table), jobs.clone());
+            spawn(move || work(&*table, &jobs))?;
         }
-        let (writes, jobs) = mpsc::channel();
+        let (writes, jobs) = unbounded();
         let worker = Arc::clone(&table);
-        spawn(move || work::<T>(&worker, &Mutex::new(jobs)))?;
+        spawn(move || work(&*worker, &jobs))?;
         Ok(Held { table, reads, writes, patience, abandoned: AtomicBool::new(false) })
     }
 
@@ -96,7 +97,7 @@ impl<T: Table + 'static> Held<T> {
         Ok(())
     }
 
-    fn send(&self, queue: &mpsc::Sender<Job<T>>, job: Job<T>) -> Result<(), TableError> {
+    fn send(&self, queue: &Sender<Job<T>>, job: Job<T>) -> Result<(), TableError> {
         let gone = || TableError("it was abandoned".into());
         match self.abandoned.load(Ordering::Acquire) {
             true => Err(gone()),
@@ -105,14 +106,8 @@ impl<T: Table + 'static> Held<T> {
     }
 }
 
-fn work<T>(table: &T, jobs: &Mutex<mpsc::Receiver<Job<T>>>) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        match job {
-            Ok(job) => job(table),
-            Err(_) => return,
-        }
-    }
+fn work<T>(table: &T, jobs: &Receiver<Job<T>>) {
+    jobs.iter().for_each(|job| job(table));
 }
 
 fn caught<R>(call: impl FnOnce() -> Result<R, TableError>) -> Result<R, TableError> {

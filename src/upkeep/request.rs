@@ -1,0 +1,69 @@
+//! What a command can ask for, and how its answer is told. It is the same whether a running server does the work, asked over
+//! the control socket, or the command itself because no server runs.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::prefetch::{Order, prefetch};
+use crate::registry::Registry;
+
+/// Replies that may wait for a slow listener.
+const QUEUE: usize = 256;
+
+/// What can be asked for. Each has its own events, which lie beside its work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Prefetch(Order),
+}
+
+/// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Event(Value),
+    /// The whole request could not be done; the sentence says why.
+    Failed(String),
+    Done,
+}
+
+/// Tells what happens, as it happens. Work goes on when its listener has left.
+#[derive(Clone, Debug)]
+pub struct Teller(mpsc::Sender<Reply>);
+
+impl Teller {
+    /// Tells it, however slow the listener is.
+    pub async fn tell(&self, event: impl Serialize) {
+        let _ = self.0.send(Reply::event(event)).await;
+    }
+
+    /// Tells it unless the listener is slow: for steps that may be missed.
+    pub fn mention(&self, event: impl Serialize) {
+        let _ = self.0.try_send(Reply::event(event));
+    }
+}
+
+impl Reply {
+    fn event(event: impl Serialize) -> Reply {
+        Reply::Event(serde_json::to_value(event).expect("an event is plain data"))
+    }
+}
+
+/// Carries the request out to its end, also when nobody listens any more.
+pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Reply> {
+    let (replies, told) = mpsc::channel(QUEUE);
+    tokio::spawn(async move {
+        let teller = Teller(replies.clone());
+        let done: Result<(), String> = match request {
+            Request::Prefetch(order) => {
+                prefetch(registry, order, teller).await;
+                Ok(())
+            }
+        };
+        let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
+    });
+    told
+}
