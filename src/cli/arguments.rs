@@ -1,8 +1,11 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
+mod care;
+
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Overrides, Sources};
@@ -18,12 +21,19 @@ pub struct Arguments {
 const EXAMPLES: &str = "Examples:
   entrepot serve                              a mirror and a registry on port 5000, data in ./data
   docker pull localhost:5000/nginx            pull through it
-  entrepot prefetch nginx ghcr.io/org/app:1   have images here before they are asked for";
+  entrepot prefetch nginx ghcr.io/org/app:1   have images here before they are asked for
+  entrepot ls                                 what is here";
 
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     Serve(Serve),
     Prefetch(Prefetch),
+    Ls(Ls),
+    Du(Du),
+    Copy(Copy),
+    Delete(Delete),
+    Purge(Purge),
+    Gc(Gc),
     Config(Config),
     Healthcheck(Healthcheck),
 }
@@ -196,6 +206,21 @@ mod tests {
         );
         let Ok(Command::Serve(bare)) = parse("entrepot serve") else { panic!() };
         assert_eq!(bare.sources().overrides.anonymous, None);
+    }
+
+    #[test]
+    fn what_removes_wants_names_and_takes_whole_repositories_only_when_told() {
+        let Ok(Command::Delete(delete)) = parse("entrepot delete team/app:1 team/app:2") else { panic!() };
+        assert!(delete.names.names.len() == 2 && !delete.names.all);
+        let Ok(Command::Purge(purge)) = parse("entrepot purge --all nginx --json") else { panic!() };
+        assert!(purge.names.all && purge.names.asked.json);
+        for short in ["entrepot delete", "entrepot purge --all", "entrepot copy a"] {
+            assert_eq!(parse(short).err(), Some(clap::error::ErrorKind::MissingRequiredArgument), "{short}");
+        }
+        let Ok(Command::Gc(gc)) = parse("entrepot gc --dry-run --untagged") else { panic!() };
+        assert!(gc.dry_run && gc.untagged);
+        let Ok(Command::Ls(ls)) = parse("entrepot ls team/* --data /d") else { panic!() };
+        assert_eq!((ls.pattern, ls.asked.server.data), (Some("team/*".into()), Some("/d".into())));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The command line: each command in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 pub mod arguments;
+mod care;
 pub mod config;
 mod errand;
+mod figures;
 mod healthcheck;
 mod prefetch;
 mod serve;
@@ -23,6 +25,12 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
         Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),
+        Command::Ls(arguments) => with_settings(&arguments.asked.sources(), |settings| care::ls(settings, arguments)),
+        Command::Du(arguments) => with_settings(&arguments.asked.sources(), |settings| care::du(settings, arguments)),
+        Command::Copy(arguments) => with_settings(&arguments.asked.sources(), |settings| care::copy(settings, arguments)),
+        Command::Delete(arguments) => with_settings(&arguments.names.asked.sources(), |settings| care::delete(settings, arguments)),
+        Command::Purge(arguments) => with_settings(&arguments.names.asked.sources(), |settings| care::purge(settings, arguments)),
+        Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());

@@ -7,6 +7,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::arguments::Prefetch;
 use super::errand;
+use super::figures::size;
 use crate::config::Settings;
 use crate::upkeep::{Event, Order, Request};
 
@@ -73,7 +74,7 @@ impl Screen {
                     bar.set_position(here);
                 }
             }
-            Event::Done { image, total } => self.finish(&image, &format!("{image}: {} here", megabytes(total))),
+            Event::Done { image, total } => self.finish(&image, &format!("{image}: {} here", size(total))),
             Event::Failed { image, why } => {
                 self.failed += 1;
                 self.finish(&image, &format!("{image}: failed: {why}"));
@@ -95,8 +96,4 @@ impl Screen {
 fn bar(image: String) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:30!} {bar:30} {bytes:>10}/{total_bytes:10} {eta}");
     ProgressBar::new(0).with_style(style.expect("the template is right")).with_prefix(image)
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! b digest                  the blob's row         x digest                 doomed
-//! l repository digest       may read the blob      k digest repository      the same, the other way round
-//! m repository digest       the manifest           q digest repository      the same, the other way round
+//! l repository digest       may read the blob      k digest repository      the same, the other way round: since when
+//! m repository digest       the manifest           q digest repository      the same, the other way round: since when
 //! e repository child parent the edge               p repository parent child  the same, the other way round
 //! r repository subject referrer                    n origin name            the repository
 //! t repository tag          the tag                d repository digest tag  the same, by what it names

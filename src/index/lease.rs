@@ -41,7 +41,7 @@ struct Shared {
 #[derive(Default)]
 struct Table {
     held: HashMap<Digest, Held>,
-    /// Being decided by the writer: doomed or not will be known when its group is visible.
+    /// Being decided by the writer: whether it goes will be known when its group is visible.
     dooming: Vec<Digest>,
     /// How many entries make a look for expired ones worth it.
     crowded: usize,
@@ -95,7 +95,8 @@ impl Leases {
         held.until = held.until.max(Some(until));
     }
 
-    /// The writer is about to decide on a doom: whether the digest is leased. If not, who looks waits for the decision.
+    /// The writer is about to decide whether the digest goes, from the store or from a repository; false when it is leased.
+    /// If not, who looks waits for the decision.
     pub fn try_doom(&self, digest: &Digest) -> bool {
         let mut table = self.table();
         let leased = table.held.get(digest).is_some_and(Held::holds);
@@ -111,7 +112,7 @@ impl Leases {
         self.0.decided.notify_waiters();
     }
 
-    /// Returns when no doom of the digest is being decided.
+    /// Returns when nobody is deciding whether the digest goes.
     pub async fn settled(&self, digest: &Digest) {
         loop {
             let decided = self.0.decided.notified();

@@ -51,6 +51,17 @@ pub trait Index: Send + Sync + 'static {
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable>;
     async fn upload(&self, id: &str) -> Result<Option<UploadRow>, Unavailable>;
     async fn uploads(&self) -> Result<Vec<(String, UploadRow)>, Unavailable>;
+    /// Live blobs in the order of their digests, beginning after `after`, with all who hold each. No entries: there are no more.
+    async fn holdings(&self, after: Option<&Digest>, limit: usize) -> Result<Vec<Holding>, Unavailable>;
+    /// The repository's manifests in the order of their digests, beginning after `after`, at most `limit`, each with when it came (Unix milliseconds).
+    async fn manifests(
+        &self,
+        repository: &Repository,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow, u64)>, Unavailable>;
+    /// The edges of one manifest.
+    async fn children(&self, repository: &Repository, parent: &Digest) -> Result<Vec<(Digest, EdgeRow)>, Unavailable>;
     /// Sums over the live blobs.
     async fn totals(&self) -> Result<Totals, Unavailable>;
 
@@ -92,6 +103,12 @@ pub enum Expect {
     Unbound(RepositoryName),
     /// The upload session exists.
     Upload(String),
+    /// Nobody has a lease on the digest.
+    Unleased(Digest),
+    /// The repository may read the blob since that time (Unix milliseconds) or longer, and none of its manifests has an edge to it.
+    Idle(Repository, Digest, u64),
+    /// The repository has the manifest; no tag names it, no manifest there has an edge to it, and its subject, if it has one, is not there.
+    Alone(Repository, Digest),
 }
 
 /// One fact made or unmade. Unmaking what is not there is no error.
@@ -220,6 +237,24 @@ pub struct UploadRow {
     pub user: String,
     /// Unix milliseconds.
     pub started: u64,
+}
+
+/// A live blob and who holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    pub digest: Digest,
+    pub size: u64,
+    /// Sorted by repository.
+    pub holders: Vec<Holder>,
+}
+
+/// A repository that may read a blob, or has it as a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub repository: Repository,
+    /// Of a hosted repository none of whose manifests has an edge to the blob: since when it waits for one, Unix milliseconds;
+    /// 0 when it had one. `None`: the repository needs it.
+    pub idle: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

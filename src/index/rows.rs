@@ -96,7 +96,27 @@ impl<'a> View<'a> {
             }
             Expect::Unbound(name) => !self.has(&Key::new(b'B').text(name.as_str()))?,
             Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
+            // A lease is no row: whoever judges the commit knows of it.
+            Expect::Unleased(_) => true,
+            Expect::Idle(repository, digest, latest) => {
+                let since = self.row::<u64>(holder(b'k', digest, repository).as_bytes())?;
+                since.is_some_and(|since| since <= *latest) && self.keys(&member(b'e', repository, digest))?.is_empty()
+            }
+            Expect::Alone(repository, digest) => self.alone(repository, digest)?,
         })
+    }
+
+    fn alone(&self, repository: &Repository, digest: &Digest) -> Result<bool, TableError> {
+        let Some(row) = self.row::<ManifestRow>(member(b'm', repository, digest).as_bytes())? else { return Ok(false) };
+        for space in [b'd', b'e'] {
+            if !self.keys(&member(space, repository, digest))?.is_empty() {
+                return Ok(false);
+            }
+        }
+        match row.subject {
+            Some(subject) => Ok(!self.has(&member(b'm', repository, &subject))?),
+            None => Ok(true),
+        }
     }
 
     /// Whether a repository has the digest linked, or as a manifest.
@@ -117,7 +137,7 @@ impl<'a> View<'a> {
             Change::Bury { digest } => self.step(digest, Step::Bury, 0)?,
             Change::Link { repository, digest } => {
                 self.put(member(b'l', repository, digest), &());
-                self.put(holder(b'k', digest, repository), &());
+                self.put(holder(b'k', digest, repository), &at);
             }
             Change::Unlink { repository, digest } => {
                 self.delete(member(b'l', repository, digest).done());
@@ -183,7 +203,7 @@ impl<'a> View<'a> {
         edges: &[(Digest, EdgeRow)],
     ) -> Result<(), TableError> {
         self.put(member(b'm', repository, digest), row);
-        self.put(holder(b'q', digest, repository), &());
+        self.put(holder(b'q', digest, repository), &at);
         if let Some(subject) = &row.subject {
             self.put(member(b'r', repository, subject).digest(digest), &());
         }
@@ -203,7 +223,13 @@ impl<'a> View<'a> {
         let parent = member(b'p', repository, digest);
         for edge in self.keys(&parent)? {
             if let Some(child) = keys::digest(&edge[parent.len()..]) {
-                self.delete(member(b'e', repository, &child).digest(digest).done());
+                let edges = member(b'e', repository, &child);
+                self.delete(edges.clone().digest(digest).done());
+                let link = holder(b'k', &child, repository);
+                if self.has(&link)? && self.keys(&edges)?.is_empty() {
+                    // It had its manifest: it waits for no other one.
+                    self.put(link, &0u64);
+                }
             }
             self.delete(edge);
         }
@@ -301,7 +327,7 @@ pub fn member(space: u8, repository: &Repository, digest: &Digest) -> Key {
 }
 
 /// A key of a repository that has a digest.
-fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
+pub fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
     Key::new(space).digest(digest).repository(repository)
 }
 

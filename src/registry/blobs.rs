@@ -20,9 +20,6 @@ use crate::store::Chunks;
 use crate::telemetry;
 use crate::upstream::{BlobAnswer, Budget, Refusal};
 
-/// How long what a pusher was told is here stays here.
-const LEASE: Duration = Duration::from_secs(3600);
-
 /// How long after an image's first blob the layers that nobody asked for are started: until then the client asks for what
 /// it wants first, whose first bytes would have to share the link.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -101,7 +98,7 @@ impl Registry {
             && let Some(blob) = self.linked_blob(&hosted, digest).await?
         {
             if reader.sight == Sight::Hosted {
-                self.index.lease_for(digest, LEASE);
+                self.index.lease_for(digest, self.lease);
             }
             return Ok(blob);
         }

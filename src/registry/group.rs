@@ -59,9 +59,17 @@ impl Registry {
 
     async fn group_manifest(&self, name: &RepositoryName, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
         let standing = self.standing(name).await?;
+        // As for blobs: a pusher sends no child that he was told is here.
+        let _lease = match reference {
+            Reference::Digest(digest) if reader.sight == Sight::Hosted => Some(self.index.lease(&[*digest])),
+            _ => None,
+        };
         if let Some(hosted) = &standing.hosted
             && let Some(found) = self.hosted_manifest(hosted, reference).await?
         {
+            if reader.sight == Sight::Hosted {
+                self.index.lease_for(&found.digest, self.lease);
+            }
             return Ok(found);
         }
         if reader.sight == Sight::Hosted {
@@ -101,7 +109,8 @@ impl Registry {
             },
         };
         let found = self.stored(hosted, &digest).await?;
-        if found.is_none() && matches!(reference, Reference::Tag(_)) {
+        // Unless it was removed this moment, the tag promises it.
+        if found.is_none() && matches!(reference, Reference::Tag(_)) && self.index.manifest(hosted, &digest).await?.is_some() {
             let text = format!("{hosted}:{reference} is {digest}, whose bytes are damaged here; push it again");
             return Err(Error::new(Kind::Internal, text));
         }

@@ -3,6 +3,8 @@
 //! Reads go to the hosted store first and then to the upstreams; writes go to the hosted store alone.
 
 mod blobs;
+mod collect;
+mod copy;
 mod epochs;
 mod error;
 mod fetched;
@@ -15,18 +17,22 @@ mod member;
 mod mount;
 mod prefetch;
 mod publish;
+mod purge;
 mod questions;
+mod stock;
 mod target;
 #[cfg(test)]
 mod tests;
+mod untagged;
 mod uploads;
 mod visibility;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use blobs::{Blob, BlobBytes};
+pub use collect::{Collected, Collection, Sweep};
 pub use epochs::Ticket;
 pub use error::{Error, Kind};
 pub use listing::Page;
@@ -34,6 +40,7 @@ pub use manifests::Found;
 pub use member::Member;
 pub use prefetch::{Fetched, Platforms};
 pub use publish::Published;
+pub use stock::{Listed, Share, Usage};
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
 
@@ -60,6 +67,10 @@ pub struct Registry {
     uploads: uploads::Sessions,
     fetched: fetched::Fetched,
     verdicts: visibility::Verdicts,
+    /// How long what a pusher was told is here stays here.
+    lease: Duration,
+    /// Whose turn it is to remove bytes.
+    removing: tokio::sync::Mutex<()>,
     this: Weak<Registry>,
 }
 
@@ -117,6 +128,8 @@ impl Registry {
             uploads: uploads::Sessions::default(),
             fetched: fetched::Fetched::default(),
             verdicts: visibility::Verdicts::default(),
+            lease: tuning.lease,
+            removing: tokio::sync::Mutex::default(),
             index,
             store,
         })

@@ -24,6 +24,7 @@ impl Registry {
             if self.index.linked(repository, digest).await? {
                 let changes = vec![Change::Link { repository: hosted, digest: *digest }];
                 self.commit(vec![Expect::Live(*digest)], changes, Promise::Durable).await?;
+                self.index.lease_for(digest, self.lease);
                 return Ok(true);
             }
         }

@@ -22,15 +22,22 @@ pub struct Published {
     pub subject: Option<Digest>,
 }
 
-/// What a manifest reaches, as far as the pusher may read it here.
+/// A manifest on its way in.
+pub(super) struct Pushed {
+    pub manifest: Manifest,
+    pub digest: Digest,
+    pub bytes: Bytes,
+}
+
+/// What a manifest reaches, as far as it may be read here.
 #[derive(Default)]
-struct Reach {
+pub(super) struct Reach {
     /// Links and child manifests that the repository gains.
     gains: BTreeMap<Digest, Change>,
     visited: BTreeSet<Digest>,
     /// On everything visited, taken before it was looked for.
     leases: Vec<Lease>,
-    missing: Vec<Digest>,
+    pub missing: Vec<Digest>,
 }
 
 impl Registry {
@@ -60,35 +67,38 @@ impl Registry {
         self.writable(&hosted)?;
         let (this, tags, who) = (self.this(), tags.to_vec(), reader.who.clone());
         let published = Published { digest, subject: manifest.subject };
-        to_the_end(async move { this.publish(&hosted, manifest, digest, bytes, &tags, &who).await }).await?;
+        let pushed = Pushed { manifest, digest, bytes };
+        to_the_end(async move { this.publish(&hosted, pushed, &tags, &who).await }).await?;
         Ok(published)
     }
 
     /// The part of a push that goes on when its client leaves: leases are held until what they are for is visible.
-    async fn publish(
-        &self,
-        hosted: &Repository,
-        manifest: Manifest,
-        digest: Digest,
-        bytes: Bytes,
-        tags: &[Tag],
-        who: &Who,
-    ) -> Result<(), Error> {
-        let reach = self.reach(hosted, &manifest, who).await?;
+    async fn publish(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who) -> Result<(), Error> {
+        let others: Vec<_> = self.upstream_members(&hosted.name).filter(|member| self.shown(member, who)).collect();
+        let reach = self.reach(hosted, &others, &pushed.manifest).await?;
         if !reach.missing.is_empty() && !self.hosted.sparse {
             let list = reach.missing.iter().map(Digest::to_string).collect::<Vec<_>>().join(", ");
             let text = format!("the manifest refers to blobs that are not in {hosted}: {list}; push them first");
             return Err(Error { digests: reach.missing, ..Error::new(Kind::ManifestBlobUnknown, text) });
         }
+        self.record(hosted, pushed, tags, who, reach).await
+    }
+
+    /// Stores the manifest and makes all it brings visible in one commit; the reach holds its leases until then.
+    pub(super) async fn record(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who, reach: Reach) -> Result<(), Error> {
+        let Pushed { manifest, digest, bytes } = pushed;
+        let Reach { gains, leases, .. } = reach;
         let answer = ManifestAnswer { bytes: bytes.clone(), media_type: manifest.media_type.clone(), digest };
         let row = manifest_row(Some(&manifest), &answer);
-        let _claim = self.index.claim(&[digest]).await?;
+        let claim = self.index.claim(&[digest]).await?;
         self.put_small(digest, bytes).await?;
-        let mut changes: Vec<_> = reach.gains.into_values().collect();
+        let mut changes: Vec<_> = gains.into_values().collect();
         changes.push(Change::Live { digest, size: row.size });
         let edges = manifest.children.iter().map(edge).collect();
         changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
-        self.commit_tags(hosted, tags, digest, who, changes).await
+        let committed = self.commit_tags(hosted, tags, digest, who, changes).await;
+        drop((claim, leases));
+        committed
     }
 
     /// Commits with the tags, all or none, as the redeploy policy allows: check and change are one step.
@@ -115,10 +125,9 @@ impl Registry {
         Err(changing(hosted))
     }
 
-    /// Walks what the manifest reaches and gathers what the repository must gain to serve it.
+    /// Walks what the manifest reaches and gathers what the repository must gain from the others to serve it.
     /// Nothing is asked upstream for a push.
-    async fn reach(&self, hosted: &Repository, manifest: &Manifest, who: &Who) -> Result<Reach, Error> {
-        let others: Vec<_> = self.upstream_members(&hosted.name).filter(|member| self.shown(member, who)).collect();
+    pub(super) async fn reach(&self, hosted: &Repository, others: &[Repository], manifest: &Manifest) -> Result<Reach, Error> {
         let mut reach = Reach::default();
         let mut todo = vec![manifest.clone()];
         while let Some(manifest) = todo.pop() {
@@ -128,8 +137,8 @@ impl Registry {
                 }
                 reach.leases.push(self.index.lease(&[child.digest]));
                 if child.role == Role::Manifest {
-                    todo.extend(self.reach_manifest(hosted, &others, &child.digest, &mut reach).await?);
-                } else if !self.reach_blob(hosted, &others, &child.digest, &mut reach).await? && child.role != Role::Foreign {
+                    todo.extend(self.reach_manifest(hosted, others, &child.digest, &mut reach).await?);
+                } else if !self.reach_blob(hosted, others, &child.digest, &mut reach).await? && child.role != Role::Foreign {
                     reach.missing.push(child.digest);
                 }
             }
@@ -221,14 +230,9 @@ impl Registry {
         Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
     }
 
-    async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
-        let (mut naming, mut after) = (Vec::new(), None::<String>);
-        loop {
-            let page = self.index.tags(hosted, after.as_deref(), 1000).await?;
-            let Some((last, _)) = page.last() else { return Ok(naming) };
-            after = Some(last.to_string());
-            naming.extend(page.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag));
-        }
+    pub(super) async fn tags_naming(&self, repository: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
+        let tags = self.all_tags(repository).await?;
+        Ok(tags.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag).collect())
     }
 
     /// Whether pushing under the name changes what mirror clients get from an upstream.
@@ -265,7 +269,7 @@ impl Registry {
         self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
     }
 
-    fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {
+    pub(super) fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {
         match self.is_immutable(tag) {
             true => Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and cannot be deleted"))),
             false => Ok(()),

@@ -1,5 +1,8 @@
 //! The registry over real files and upstreams on sockets of this machine.
 
+mod care;
+mod storm;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

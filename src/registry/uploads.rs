@@ -164,6 +164,7 @@ impl Registry {
         let mut changes = vec![Change::Live { digest: *digest, size }, Change::Link { repository: hosted.clone(), digest: *digest }];
         changes.extend(upload.map(|id| Change::EndUpload { id: id.to_owned() }));
         self.commit(Vec::new(), changes, Promise::Durable).await?;
+        self.index.lease_for(digest, self.lease);
         drop(lease);
         Ok(())
     }

@@ -29,7 +29,7 @@ pub enum Event {
 }
 
 /// Carries the order out.
-pub async fn prefetch(registry: Arc<Registry>, order: Order, teller: Teller) {
+pub async fn prefetch(registry: Arc<Registry>, order: Order, teller: Teller) -> Result<(), String> {
     let platforms = match order.platforms.as_slice() {
         [all] if all == "all" => Platforms::All,
         list => Platforms::These(list.to_vec()),
@@ -44,6 +44,7 @@ pub async fn prefetch(registry: Arc<Registry>, order: Order, teller: Teller) {
             }
         })
         .await;
+    Ok(())
 }
 
 async fn one(registry: &Registry, image: &str, platforms: &Platforms, teller: &Teller) -> Result<Event, String> {

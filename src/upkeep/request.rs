@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::collect::gc;
+use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
-use crate::registry::Registry;
+use crate::registry::{Registry, Sweep};
 
 /// Replies that may wait for a slow listener.
 const QUEUE: usize = 256;
@@ -18,6 +20,13 @@ const QUEUE: usize = 256;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Prefetch(Order),
+    Gc(Sweep),
+    /// Of the images that match the pattern, where there is one.
+    Ls(Option<String>),
+    Du,
+    Delete(Names),
+    Purge(Names),
+    Copy(Copy),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -57,11 +66,14 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
     let (replies, told) = mpsc::channel(QUEUE);
     tokio::spawn(async move {
         let teller = Teller(replies.clone());
-        let done: Result<(), String> = match request {
-            Request::Prefetch(order) => {
-                prefetch(registry, order, teller).await;
-                Ok(())
-            }
+        let done = match request {
+            Request::Prefetch(order) => prefetch(registry, order, teller).await,
+            Request::Gc(sweep) => gc(registry, sweep, teller).await,
+            Request::Ls(pattern) => images::ls(registry, pattern, teller).await,
+            Request::Du => images::du(registry, teller).await,
+            Request::Delete(names) => images::delete(registry, names, teller).await,
+            Request::Purge(names) => images::purge(registry, names, teller).await,
+            Request::Copy(order) => images::copy(registry, order, teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::writer::Commit;
 use crate::index::rows::{Overlay, View};
 use crate::index::table::{Batch, Table, TableError};
-use crate::index::{Change, CommitError};
+use crate::index::{Change, CommitError, Expect};
 use crate::oci::Digest;
 
 /// What became of a group.
@@ -32,7 +32,7 @@ pub fn judge(table: &dyn Table, at: u64, commits: &[Commit], leased: &HashSet<Di
 
 fn one(view: &mut View<'_>, at: u64, commit: &Commit, leased: &HashSet<Digest>) -> Result<Result<(), CommitError>, TableError> {
     for expect in &commit.expects {
-        if !view.holds(expect)? {
+        if matches!(expect, Expect::Unleased(digest) if leased.contains(digest)) || !view.holds(expect)? {
             return Ok(Err(CommitError::Refused(expect.clone().into())));
         }
     }

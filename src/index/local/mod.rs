@@ -3,6 +3,7 @@
 //! Nothing is told from a half-filled table: while the rows are read back from the journal, who asks waits.
 
 mod choice;
+mod holding;
 mod judge;
 mod mark;
 mod query;
@@ -161,11 +162,13 @@ impl Index for Local {
     }
 
     async fn linked(&self, repository: &Repository, digest: &Digest) -> Result<bool, Unavailable> {
+        self.leases.settled(digest).await;
         let key = rows::member(b'l', repository, digest).done();
         self.read(move |table| Ok(table.get(&key)?.is_some())).await
     }
 
     async fn manifest(&self, repository: &Repository, digest: &Digest) -> Result<Option<ManifestRow>, Unavailable> {
+        self.leases.settled(digest).await;
         let key = rows::member(b'm', repository, digest).done();
         self.read(move |table| query::row(table, &key)).await
     }
@@ -222,6 +225,26 @@ impl Index for Local {
 
     async fn uploads(&self) -> Result<Vec<(String, UploadRow)>, Unavailable> {
         self.read(|table| query::uploads(table)).await
+    }
+
+    async fn holdings(&self, after: Option<&Digest>, limit: usize) -> Result<Vec<Holding>, Unavailable> {
+        let after = after.copied();
+        self.read(move |table| holding::holdings(table, after, limit)).await
+    }
+
+    async fn manifests(
+        &self,
+        repository: &Repository,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow, u64)>, Unavailable> {
+        let (repository, after) = (repository.clone(), after.copied());
+        self.read(move |table| holding::manifests(table, &repository, after, limit)).await
+    }
+
+    async fn children(&self, repository: &Repository, parent: &Digest) -> Result<Vec<(Digest, EdgeRow)>, Unavailable> {
+        let (repository, parent) = (repository.clone(), *parent);
+        self.read(move |table| holding::children(table, &repository, &parent)).await
     }
 
     async fn totals(&self) -> Result<Totals, Unavailable> {

@@ -226,3 +226,82 @@ pub async fn uploads_and_bindings_come_and_go(index: Subject) {
     assert_eq!(index.upload("1").await.unwrap(), None);
     assert_eq!(index.bound(&name).await.unwrap(), None);
 }
+
+fn holder(name: &str) -> Holder {
+    Holder { repository: here(name), idle: None }
+}
+
+pub async fn a_blob_is_listed_with_all_who_hold_it(index: Subject) {
+    let cached = Repository::upstream("ghcr.io", &"org/app".parse().unwrap());
+    let changes = vec![live("l", 3), live("m", 7), live("gone", 1), link("a", "l"), link("b", "l"), manifest("a", "m", None, &["l"])];
+    make(&index, changes).await;
+    make(&index, vec![Change::Link { repository: cached.clone(), digest: digest("l") }, Change::Doom { digest: digest("gone") }]).await;
+    let mut all = Vec::new();
+    while let page @ [.., _] = &index.holdings(all.last().map(|last: &Holding| &last.digest), 1).await.unwrap()[..] {
+        all.extend(page.to_vec());
+    }
+    assert!(all.is_sorted_by_key(|holding| holding.digest) && all.len() == 2, "{all:?}");
+    let of = |text: &str| all.iter().find(|holding| holding.digest == digest(text)).unwrap().clone();
+    let [a, b, other] = &of("l").holders[..] else { panic!("{all:?}") };
+    assert_eq!((of("l").size, a, &other.repository), (3, &holder("a"), &cached));
+    assert!(b.repository == here("b") && b.idle.is_some_and(|since| since > 0) && other.idle.is_none(), "{b:?} {other:?}");
+    assert_eq!(of("m").holders, [holder("a")]);
+    make(&index, vec![Change::RemoveManifest { repository: here("a"), digest: digest("m") }]).await;
+    let left = index.holdings(None, 9).await.unwrap();
+    let idle: Vec<_> = left.iter().filter(|holding| holding.digest == digest("l")).flat_map(|holding| holding.holders[0].idle).collect();
+    assert_eq!(idle, [0], "what had its manifest waits for no other one");
+    assert_eq!(left.iter().find(|holding| holding.digest == digest("m")).unwrap().holders, []);
+}
+
+pub async fn a_link_goes_only_while_nobody_needs_it(index: Subject) {
+    let unlink = |latest: u64| {
+        let expects = vec![Expect::Idle(here("a"), digest("l"), latest), Expect::Unleased(digest("l"))];
+        (expects, vec![Change::Unlink { repository: here("a"), digest: digest("l") }])
+    };
+    let index = &index;
+    let refused = async |latest: u64| {
+        let (expects, changes) = unlink(latest);
+        match index.commit(expects, changes, Promise::Appended).await {
+            Err(CommitError::Refused(expect)) => Some(*expect),
+            made => made.map(|()| None).unwrap(),
+        }
+    };
+    let idle = |latest: u64| Some(Expect::Idle(here("a"), digest("l"), latest));
+    make(index, vec![live("l", 3), link("a", "l"), manifest("a", "m", None, &["l"])]).await;
+    assert_eq!(refused(u64::MAX).await, idle(u64::MAX), "a manifest has an edge to it");
+    make(index, vec![Change::RemoveManifest { repository: here("a"), digest: digest("m") }, link("a", "l")]).await;
+    assert_eq!(refused(1).await, idle(1), "it came after that");
+    let lease = index.lease(&[digest("l")]);
+    assert_eq!(refused(u64::MAX).await, Some(Expect::Unleased(digest("l"))));
+    drop(lease);
+    assert_eq!(refused(u64::MAX).await, None);
+    assert!(!index.linked(&here("a"), &digest("l")).await.unwrap());
+}
+
+pub async fn a_manifest_that_something_leads_to_is_not_alone(index: Subject) {
+    make(
+        &index,
+        vec![
+            manifest("a", "index", None, &["child"]),
+            manifest("a", "child", None, &["l"]),
+            manifest("a", "signature", Some("child"), &[]),
+            manifest("a", "lost", Some("never"), &[]),
+            manifest("a", "tagged", None, &[]),
+            tagged("a", "v1", "tagged"),
+        ],
+    )
+    .await;
+    let mut alone = Vec::new();
+    for name in ["index", "child", "signature", "lost", "tagged", "never"] {
+        let found = index.commit(vec![Expect::Alone(here("a"), digest(name))], vec![], Promise::Appended).await;
+        if found.is_ok() {
+            alone.push(name);
+        }
+    }
+    assert_eq!(alone, ["index", "lost"]);
+    let manifests = index.manifests(&here("a"), None, 9).await.unwrap();
+    assert!(manifests.len() == 5 && manifests.iter().all(|(_, row, since)| row.size == 7 && *since > 0), "{manifests:?}");
+    let rest = index.manifests(&here("a"), Some(&manifests[1].0), 2).await.unwrap();
+    assert_eq!(rest, manifests[2..4]);
+    assert_eq!(index.children(&here("a"), &digest("child")).await.unwrap(), [(digest("l"), edge_row(3))]);
+}

@@ -182,7 +182,11 @@ impl Writer {
             Change::Doom { digest } => Some(*digest),
             _ => None,
         });
-        let leased: HashSet<_> = dooms.filter(|digest| !self.leases.try_doom(digest)).collect();
+        let unleased = commits.iter().flat_map(|commit| &commit.expects).filter_map(|expect| match expect {
+            Expect::Unleased(digest) => Some(*digest),
+            _ => None,
+        });
+        let leased: HashSet<_> = dooms.chain(unleased).filter(|digest| !self.leases.try_doom(digest)).collect();
         if matches!(self.serving.now(), State::Sled(_)) && !(self.options.roomy)() {
             self.give_up(&no_room());
         }

@@ -27,6 +27,8 @@ pub struct Tuning {
     pub linger: Duration,
     /// How long the draft of a stopped flight waits for the next one.
     pub shelf: Duration,
+    /// How long what a pusher was told is here stays here.
+    pub lease: Duration,
 }
 
 impl Default for Tuning {
@@ -42,6 +44,7 @@ impl Default for Tuning {
             small: 512 << 20,
             linger: Duration::from_secs(60),
             shelf: Duration::from_secs(3600),
+            lease: Duration::from_secs(3600),
         }
     }
 }

@@ -182,7 +182,9 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
 async fn serve(settings: &Settings) -> (SocketAddr, Serving) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let pace = Pace { cost: 4, look: Duration::from_millis(10), wait: Duration::from_millis(10), ..Pace::default() };
-    let tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), ..Tuning::default() };
+    // Tests collect when they have pushed, and do not wait for an hour.
+    let lease = Duration::ZERO;
+    let tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
     let (tell, told) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let settings = settings.clone();

@@ -46,6 +46,9 @@ suite! {
     a_moved_tag_goes_with_its_new_manifest_only
     lists_come_in_order_and_in_pages
     uploads_and_bindings_come_and_go
+    a_blob_is_listed_with_all_who_hold_it
+    a_link_goes_only_while_nobody_needs_it
+    a_manifest_that_something_leads_to_is_not_alone
 }
 
 fn options(data: &Path, engine: Engine) -> Options {

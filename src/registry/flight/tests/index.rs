@@ -78,6 +78,20 @@ impl Index for Facts {
     async fn uploads(&self) -> Result<Vec<(String, UploadRow)>, Unavailable> {
         self.rows.uploads().await
     }
+    async fn holdings(&self, after: Option<&Digest>, limit: usize) -> Result<Vec<Holding>, Unavailable> {
+        self.rows.holdings(after, limit).await
+    }
+    async fn manifests(
+        &self,
+        repository: &Repository,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow, u64)>, Unavailable> {
+        self.rows.manifests(repository, after, limit).await
+    }
+    async fn children(&self, repository: &Repository, parent: &Digest) -> Result<Vec<(Digest, EdgeRow)>, Unavailable> {
+        self.rows.children(repository, parent).await
+    }
     async fn totals(&self) -> Result<Totals, Unavailable> {
         self.rows.totals().await
     }

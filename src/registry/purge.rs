@@ -1,0 +1,137 @@
+//! Giving up images as a whole: hosted repositories, and what is cached of upstreams. The rows go at once, the bytes when they are collected.
+
+use std::collections::BTreeSet;
+
+use super::{Error, Kind, Registry, Target};
+use crate::index::{Change, EdgeKind, Expect, Promise};
+use crate::oci::{Digest, ImageName, Reference, Repository, RepositoryName};
+
+impl Registry {
+    /// Removes a hosted image by tag or digest, as a client's DELETE does.
+    pub async fn delete_image(&self, image: &ImageName) -> Result<(), Error> {
+        let name = self.hosted_name(&image.path_name()).await?;
+        self.delete_manifest(&name, &image.reference).await
+    }
+
+    /// Removes a hosted repository with all its tags; from then on the name belongs to nobody.
+    pub async fn delete_repository(&self, name: &str) -> Result<(), Error> {
+        let hosted = Repository::hosted(&self.hosted_name(name).await?);
+        self.writable(&hosted)?;
+        for (tag, _) in self.all_tags(&hosted).await? {
+            self.deletable(&hosted, &tag)?;
+        }
+        let there = Expect::Repository(hosted.clone(), true);
+        Ok(self.commit(vec![there], vec![Change::RemoveRepository { repository: hosted }], Promise::Durable).await?)
+    }
+
+    /// The name, where it belongs to hosted.
+    async fn hosted_name(&self, name: &str) -> Result<RepositoryName, Error> {
+        let cached =
+            || Error::new(Kind::Unsupported, format!("{name} is not hosted here but cached; give the copy up with: entrepot purge {name}"));
+        match self.target(name, None)? {
+            Target::Upstream(_) => Err(cached()),
+            Target::Group(name) if self.is_hosted(&name).await? => Ok(name),
+            Target::Group(group) => match self.cached(&group).await?.is_empty() {
+                true => Err(Error::new(Kind::NameUnknown, format!("there is no hosted repository {name}"))),
+                false => Err(cached()),
+            },
+        }
+    }
+
+    async fn is_hosted(&self, name: &RepositoryName) -> Result<bool, Error> {
+        Ok(self.index.repository(&Repository::hosted(name)).await?.is_some())
+    }
+
+    async fn cached(&self, name: &RepositoryName) -> Result<Vec<Repository>, Error> {
+        let mut found = Vec::new();
+        for member in self.upstream_members(name) {
+            if self.index.repository(&member).await?.is_some() {
+                found.push(member);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The cached repositories that a name means, and no hosted one.
+    async fn purgeable(&self, name: &str) -> Result<Vec<Repository>, Error> {
+        match self.target(name, None)? {
+            Target::Upstream(repository) => Ok(vec![repository]),
+            Target::Group(group) if self.is_hosted(&group).await? => {
+                let text = format!("{name} is hosted here and not a copy of anything; remove it with: entrepot delete {name}");
+                Err(Error::new(Kind::Unsupported, text))
+            }
+            Target::Group(group) => self.cached(&group).await,
+        }
+    }
+
+    /// Gives up the cached copies of an image, by tag or digest, with all that nothing else cached leads to.
+    pub async fn purge_image(&self, image: &ImageName) -> Result<(), Error> {
+        let mut known = false;
+        for repository in self.purgeable(&image.path_name()).await? {
+            let digest = match &image.reference {
+                Reference::Digest(digest) => self.index.manifest(&repository, digest).await?.map(|_| *digest),
+                Reference::Tag(tag) => self.index.tag(&repository, tag).await?.map(|row| row.digest),
+            };
+            let Some(digest) = digest else { continue };
+            known = true;
+            let changes = self.forgetting(&repository, &image.reference, digest).await?;
+            self.commit(Vec::new(), changes, Promise::Durable).await?;
+        }
+        match known {
+            true => Ok(()),
+            false => Err(Error::new(Kind::ManifestUnknown, format!("nothing of {image} is cached here"))),
+        }
+    }
+
+    /// Gives up all that is cached under a name.
+    pub async fn purge_repository(&self, name: &str) -> Result<(), Error> {
+        let mut changes = Vec::new();
+        for repository in self.purgeable(name).await? {
+            if self.index.repository(&repository).await?.is_some() {
+                changes.push(Change::RemoveRepository { repository });
+            }
+        }
+        match changes.is_empty() {
+            true => Err(Error::new(Kind::NameUnknown, format!("nothing of {name} is cached here"))),
+            false => Ok(self.commit(Vec::new(), changes, Promise::Durable).await?),
+        }
+    }
+
+    /// What goes with a cached manifest: its tag, and every manifest and link below it that nothing else leads to.
+    async fn forgetting(&self, repository: &Repository, reference: &Reference, root: Digest) -> Result<Vec<Change>, Error> {
+        let mut changes = Vec::new();
+        if let Reference::Tag(tag) = reference {
+            changes.push(Change::Untag { repository: repository.clone(), tag: tag.clone() });
+        }
+        let (mut todo, mut gone, mut blobs) = (vec![root], BTreeSet::new(), BTreeSet::new());
+        while let Some(digest) = todo.pop() {
+            let mut naming = self.tags_naming(repository, &digest).await?;
+            naming.retain(|tag| digest != root || *reference != Reference::Tag(tag.clone()));
+            let asked = digest == root && matches!(reference, Reference::Digest(_));
+            let led = !asked && (!naming.is_empty() || !self.only_under(repository, &digest, &gone).await?);
+            if led || self.index.manifest(repository, &digest).await?.is_none() || !gone.insert(digest) {
+                continue;
+            }
+            for (child, edge) in self.index.children(repository, &digest).await? {
+                match edge.kind {
+                    EdgeKind::Manifest => todo.push(child),
+                    EdgeKind::Blob => drop(blobs.insert(child)),
+                }
+            }
+            todo.extend(self.index.referrers(repository, &digest).await?.into_iter().map(|(referrer, _)| referrer));
+        }
+        for digest in blobs {
+            if self.only_under(repository, &digest, &gone).await? {
+                changes.push(Change::Unlink { repository: repository.clone(), digest });
+            }
+        }
+        changes.extend(gone.into_iter().map(|digest| Change::RemoveManifest { repository: repository.clone(), digest }));
+        Ok(changes)
+    }
+
+    /// Whether no manifest but these has an edge to it.
+    async fn only_under(&self, repository: &Repository, digest: &Digest, these: &BTreeSet<Digest>) -> Result<bool, Error> {
+        let parents = self.index.parents(repository, digest, usize::MAX).await?;
+        Ok(parents.iter().all(|parent| these.contains(parent)))
+    }
+}
