@@ -119,6 +119,9 @@ impl Manifest {
 
     /// Reads a manifest whose digest is right already. A `mediaType` inside decides over a generic content type.
     pub fn read(bytes: &[u8], content_type: &str) -> Result<Manifest, InvalidManifest> {
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            return Err(InvalidManifest::Json("it is no object".to_owned()));
+        }
         // What serde skips over it does not look at.
         std::str::from_utf8(bytes).map_err(|e| InvalidManifest::Json(e.to_string()))?;
         let keys = Keys::of(bytes)?;

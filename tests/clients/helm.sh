@@ -7,9 +7,6 @@ needs "$HELM" docker-registry jq
 
 helm() { timeout 60 "$HELM" "$@"; }
 
-# packaged VERSION: a chart of this version in WORK.
-packaged() { helm package --destination "$WORK" --version "$1" "$WORK/app"; }
-
 log_in() { helm registry login "$ADDRESS" --plain-http --username admin --password-stdin <<<"$1"; }
 
 logs_in_and_back_out() {
@@ -46,7 +43,7 @@ artifact_servers
 mkdir -p "$WORK/app/templates"
 printf 'apiVersion: v2\nname: app\nversion: 0.0.0\n' >"$WORK/app/Chart.yaml"
 printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: app}\ndata: {made-by: entrepot-tests}\n' >"$WORK/app/templates/map.yaml"
-for version in 0.1.0 0.2.0 0.3.0+build.1; do check "a chart of version $version is made" packaged "$version"; done
+for version in 0.1.0 0.2.0 0.3.0+build.1; do helm package --destination "$WORK" --version "$version" "$WORK/app" >/dev/null; done
 check "a chart is pushed upstream" helm push "$WORK/app-0.1.0.tgz" "oci://$BACKEND/charts" --plain-http
 
 check "a chart of the upstream's is pulled under its registry's name" pulls docker.io/charts/app 0.1.0
