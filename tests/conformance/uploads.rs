@@ -169,6 +169,22 @@ async fn pushing_a_blob_with_a_digest_that_is_wrong_or_of_no_known_algorithm_is_
 }
 
 #[tokio::test]
+async fn closing_an_upload_needs_the_digest_and_happens_once() {
+    on_every_desk(async |desk| {
+        let blob = bytes(11, 20_000);
+        let place = chunk(desk, &desk.begin().await, 0, &blob).await.expect(202).location();
+        desk.client.put(&place, "").await.expect(400);
+        let path = closing(&desk.client.get(&place).await.expect(204).location(), Digest::of(&blob));
+        desk.client.put(&path, "").await.expect(201);
+        for answer in [desk.client.put(&path, "").await, desk.client.get(&place).await, desk.client.patch(&place, &[], "more").await] {
+            answer.expect(404);
+        }
+        desk.has_blob(&blob).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn pushing_a_blob_by_another_algorithm_keeps_it_under_that_digest() {
     on_every_desk(async |desk| {
         let blob = bytes(9, 40_000);
