@@ -8,6 +8,8 @@ mod keeping;
 mod policy;
 #[path = "hosted/rules.rs"]
 mod rules;
+#[path = "hosted/tag_parameters.rs"]
+mod tag_parameters;
 #[path = "hosted/wire.rs"]
 mod wire;
 
