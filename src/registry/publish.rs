@@ -157,13 +157,11 @@ impl Registry {
 
     /// Removes a tag, or a manifest with every tag that names it.
     pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<(), Error> {
-        let hosted = Repository::hosted(name);
-        self.deletes(&hosted)?;
         let act = match reference {
             Reference::Tag(tag) => Act::Remove(tag.clone()),
             Reference::Digest(digest) => Act::RemoveManifest(*digest),
         };
-        self.change_tags(&hosted, act, who).await
+        self.change_tags(&Repository::hosted(name), act, who).await
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.

@@ -18,7 +18,6 @@ impl Registry {
     /// Removes a hosted repository with all its tags; from then on the name belongs to nobody.
     pub async fn delete_repository(&self, name: &str) -> Result<(), Error> {
         let hosted = Repository::hosted(&self.hosted_name(name).await?);
-        self.deletes(&hosted)?;
         self.change_tags(&hosted, Act::RemoveRepository, &Who::User(ADMIN.into())).await
     }
 

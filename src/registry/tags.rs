@@ -69,10 +69,13 @@ impl Registry {
     /// Does what is to be done, as the policy of the repository allows; when it returns it survives power loss.
     ///
     /// # Errors
-    /// [`Kind::TagImmutable`] and [`Kind::Denied`] when a tag must stay as it is, [`Kind::ManifestUnknown`] when there is
-    /// nothing to remove; nothing was changed then.
+    /// [`Kind::TagImmutable`], [`Kind::Denied`] and [`Kind::Unsupported`] when a tag must stay as it is, [`Kind::ManifestUnknown`]
+    /// when there is nothing to remove; nothing was changed then.
     pub(super) async fn change_tags(&self, hosted: &Repository, act: Act, who: &Who) -> Result<(), Error> {
-        self.writable(hosted)?;
+        match act {
+            Act::Name { .. } => self.writable(hosted)?,
+            Act::Remove(_) | Act::RemoveManifest(_) | Act::RemoveRepository | Act::Expire(..) => self.deletes(hosted)?,
+        }
         for _ in 0..TRIES {
             let (expects, changes) = self.weigh(hosted, &act, who).await?;
             match self.commit(expects, changes, Promise::Durable).await {
