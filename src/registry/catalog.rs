@@ -40,19 +40,22 @@ impl Shelf {
         }
     }
 
-    /// What the repository is called here; `None` when it stands on another shelf.
+    /// What the repository is called here, in the order of the names there; `None` from where the shelf ends.
     fn call(&self, name: &RepositoryName) -> Option<String> {
-        let short = name.short();
         match &self.called {
-            Called::Same => (short == *name).then(|| name.to_string()),
-            Called::Short => (short != *name).then(|| short.to_string()),
+            Called::Same => Some(name.to_string()),
+            Called::Short => name.as_str().strip_prefix(LIBRARY).map(str::to_owned),
             Called::Behind(prefix) => Some(format!("{prefix}{name}")),
         }
     }
 
-    /// Whether no name from this one on stands on this shelf.
-    fn ends_before(&self, name: &RepositoryName) -> bool {
-        self.called == Called::Short && !name.as_str().starts_with(LIBRARY)
+    /// Whether the repository stands here, not on another shelf of its origin.
+    fn holds(&self, name: &RepositoryName) -> bool {
+        match &self.called {
+            Called::Same => name.short() == *name,
+            Called::Short => name.short() != *name,
+            Called::Behind(_) => true,
+        }
     }
 }
 
@@ -68,9 +71,11 @@ impl Registry {
         may_read: &(dyn Fn(&Repository) -> bool + Sync),
     ) -> Result<Page<String>, Error> {
         let mut names = BTreeSet::new();
+        let readable = |repository: &Repository| may_read(repository) && self.shown(repository, &reader.who);
         for shelf in self.shelves(hosted_only) {
-            let readable = |repository: &Repository| may_read(repository) && self.shown(repository, &reader.who);
-            names.extend(self.names_on(&shelf, after, limit + 1, &readable).await?);
+            // What comes after a page's worth of names cannot be on the page.
+            let until = names.iter().nth(limit).cloned();
+            names.extend(self.names_on(&shelf, after, until.as_deref(), limit + 1, &readable).await?);
         }
         let more = limit > 0 && names.len() > limit;
         Ok(Page { entries: names.into_iter().take(limit).collect(), more, stale: false })
@@ -83,17 +88,18 @@ impl Registry {
         for registry in registries {
             let origin = Origin::Upstream(registry.as_str().into());
             let at_root = registry == "docker.io" && self.group.contains(&origin);
-            let called = if at_root { vec![Called::Same, Called::Short] } else { vec![Called::Behind(format!("{registry}/"))] };
+            let called = if at_root { vec![Called::Short, Called::Same] } else { vec![Called::Behind(format!("{registry}/"))] };
             shelves.extend(called.into_iter().map(|called| Shelf { origin: origin.clone(), called }));
         }
         shelves
     }
 
-    /// The first `most` names on the shelf after `after`, as they are called here.
+    /// The first `most` names on the shelf after `after` and not after `until`, as they are called here.
     pub(super) async fn names_on(
         &self,
         shelf: &Shelf,
         after: Option<&str>,
+        until: Option<&str>,
         most: usize,
         readable: &(dyn Fn(&Repository) -> bool + Sync),
     ) -> Result<Vec<String>, Error> {
@@ -101,11 +107,11 @@ impl Registry {
         loop {
             let page = self.index.repositories(&shelf.origin, start.as_deref(), most).await?;
             for name in &page {
-                if names.len() == most || shelf.ends_before(name) {
-                    return Ok(names);
+                let called = shelf.call(name).filter(|called| until.is_none_or(|until| called.as_str() <= until));
+                let Some(called) = called.filter(|_| names.len() < most) else { return Ok(names) };
+                if shelf.holds(name) && readable(&Repository { origin: shelf.origin.clone(), name: name.clone() }) {
+                    names.push(called);
                 }
-                let repository = Repository { origin: shelf.origin.clone(), name: name.clone() };
-                names.extend(shelf.call(name).filter(|_| readable(&repository)));
             }
             let Some(last) = page.last().filter(|_| page.len() == most) else { return Ok(names) };
             start = Some(last.to_string());
@@ -142,7 +148,8 @@ mod tests {
         let shelf = |called| Shelf { origin: Origin::Hosted, called };
         let called = |name: &str| {
             let name = name.parse().unwrap();
-            (shelf(Called::Same).call(&name), shelf(Called::Short).call(&name))
+            let on = |called| Some(shelf(called)).filter(|shelf| shelf.holds(&name)).and_then(|shelf| shelf.call(&name));
+            (on(Called::Same), on(Called::Short))
         };
         assert_eq!(called("library/nginx"), (None, Some("nginx".to_owned())));
         assert_eq!(called("library/a/b"), (Some("library/a/b".to_owned()), None));

@@ -63,7 +63,7 @@ impl Registry {
         for shelf in self.shelves(false) {
             let mut after = None;
             loop {
-                let names = self.names_on(&shelf, after.as_deref(), PAGE, &readable).await?;
+                let names = self.names_on(&shelf, after.as_deref(), None, PAGE, &readable).await?;
                 let whole = names.len() == PAGE;
                 after = names.last().cloned();
                 for name in names.into_iter().filter(|name| name.contains(term)) {

@@ -43,7 +43,7 @@ pushes_back() {
 finds() { podman search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$ADDRESS/$2"; }
 
 # lists_tag NAME TAG
-lists_tag() { podman search --list-tags --format '{{.Tag}}' "$ADDRESS/$1" | tr -d ' ' | grep -Fx "$2"; }
+lists_tag() { podman search --list-tags "$ADDRESS/$1" | awk '{print $NF}' | grep -Fx "$2"; }
 
 pulls_all_again() {
   forget_images
