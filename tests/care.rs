@@ -176,7 +176,7 @@ async fn a_copy_of_a_cached_image_is_whole_and_stays_when_the_cache_goes() {
 
 #[tokio::test]
 async fn commands_obey_the_policy_of_tags() {
-    let app = App::with(|settings| settings.hosted.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
+    let app = App::with(|settings| settings.hosted.tags.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
     let alice = app.user("alice");
     alice.push("team/app", "v1", &build("one", &[])).await;
     alice.push("team/app", "latest", &build("two", &[])).await;

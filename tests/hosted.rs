@@ -2,8 +2,14 @@
 
 #[path = "support/app/mod.rs"]
 mod app;
+#[path = "hosted/keeping.rs"]
+mod keeping;
 #[path = "hosted/policy.rs"]
 mod policy;
+#[path = "hosted/rules.rs"]
+mod rules;
+#[path = "hosted/tag_parameters.rs"]
+mod tag_parameters;
 #[path = "hosted/wire.rs"]
 mod wire;
 

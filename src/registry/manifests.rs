@@ -7,8 +7,9 @@ use futures_util::StreamExt;
 
 use super::flight::FetchError;
 use super::questions::Answer;
+use super::tags::seen_upstream;
 use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
-use crate::index::{Change, CommitError, ManifestRow, TagRow, Unavailable};
+use crate::index::{CommitError, ManifestRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository, Tag};
 use crate::store::StoreError;
 use crate::upstream::{Cause, HeadAnswer, Refusal};
@@ -279,8 +280,7 @@ impl Registry {
             match (reference, stored) {
                 (Reference::Tag(tag), Some(found)) => {
                     self.fetched.forget_head(repository, tag);
-                    let row = TagRow { digest: found.digest, at: now(), by: String::new() };
-                    self.note(vec![Change::Tag { repository: repository.clone(), tag: tag.clone(), row }]).await?;
+                    self.note(vec![seen_upstream(repository, tag, found.digest, now())]).await?;
                     return Ok(Outcome::Stored(found.fresh_for(member.settings().tag_ttl)));
                 }
                 (Reference::Tag(tag), None) if want == Want::Head && head.digest.is_some() => {

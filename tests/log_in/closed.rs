@@ -68,6 +68,7 @@ async fn what_only_our_account_sees_upstream_is_for_signed_in_users() {
     app.landed().await;
     app.anonymous().pull("org/open", "v1").await;
     app.anonymous().pull("nginx", "latest").await;
+    app.landed().await;
 
     let paths = [
         "/v2/corp/app/manifests/v1".to_owned(),

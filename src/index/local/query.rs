@@ -6,7 +6,7 @@ use super::{Local, State};
 use crate::index::keys::{self, Key};
 use crate::index::rows::{StoredBlob, decode, member};
 use crate::index::table::{Table, TableError};
-use crate::index::{ManifestRow, TagRow, Unavailable, UploadRow};
+use crate::index::{ManifestRow, TagMove, TagRow, Unavailable, UploadRow};
 use crate::oci::{Digest, Repository, RepositoryName, Tag};
 
 impl Local {
@@ -63,6 +63,15 @@ pub fn holders(table: &dyn Table, digest: &Digest, limit: usize) -> Result<Vec<R
 pub fn tags(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, TableError> {
     let rows = page(table, prefix, after, limit)?;
     rows.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).map(|(tag, value)| Ok((tag, decode(&value)?))).collect()
+}
+
+pub fn last_moves(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, TableError> {
+    let mut found = Vec::new();
+    for (name, value) in page(table, prefix, after, limit)? {
+        let mut history: Vec<TagMove> = decode(&value)?;
+        found.extend(name.parse().ok().zip(history.pop()));
+    }
+    Ok(found)
 }
 
 pub fn repositories(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, TableError> {

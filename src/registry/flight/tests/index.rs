@@ -63,6 +63,12 @@ impl Index for Facts {
     async fn tags(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable> {
         self.rows.tags(repository, after, limit).await
     }
+    async fn history(&self, repository: &Repository, tag: &Tag) -> Result<Vec<TagMove>, Unavailable> {
+        self.rows.history(repository, tag).await
+    }
+    async fn last_moves(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, Unavailable> {
+        self.rows.last_moves(repository, after, limit).await
+    }
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable> {
         self.rows.repositories(origin, after, limit).await
     }
