@@ -51,8 +51,14 @@ pub trait Index: Send + Sync + 'static {
     async fn last_moves(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, Unavailable>;
     /// Names of one origin in lexical order, beginning after `after`, at most `limit`.
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable>;
-    /// Manifests of the repository whose subject is `subject`, in order of their digests.
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable>;
+    /// Manifests of the repository whose subject is `subject`, in order of their digests, beginning after `after`, at most `limit`.
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable>;
     /// The upstream that a group name stays with.
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable>;
     async fn upload(&self, id: &str) -> Result<Option<UploadRow>, Unavailable>;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::path_name::is_host;
 use super::{Digest, InvalidName, InvalidReference, Reference, RepositoryName, Tag};
 
 /// A repository, perhaps of a named registry, and a reference.
@@ -20,6 +21,10 @@ pub enum InvalidImage {
     Name(#[from] InvalidName),
     #[error(transparent)]
     Reference(#[from] InvalidReference),
+    #[error(
+        "what stands before the first / has a dot or a colon, and is no registry: write it as in ghcr.io/org/app or registry.lan:5000/app"
+    )]
+    Registry,
 }
 
 impl ImageName {
@@ -42,7 +47,8 @@ impl FromStr for ImageName {
             None => (text, None),
         };
         let (registry, rest) = match rest.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first.to_owned()), rest),
+            Some((first, rest)) if is_host(first) && (first.contains(['.', ':']) || first == "localhost") => (Some(first.to_owned()), rest),
+            Some((first, _)) if first.contains(['.', ':']) => return Err(InvalidImage::Registry),
             _ => (None, rest),
         };
         let (name, tag) = rest.split_once(':').unwrap_or((rest, "latest"));
@@ -78,7 +84,7 @@ mod tests {
         }
         let both = format!("nginx:1.25@{digest}");
         assert_eq!(both.parse::<ImageName>().unwrap().reference, Reference::Digest(digest));
-        for bad in ["", "UPPER", "a:b:c", "nginx@sha256:x", "nginx:", "http://a/b"] {
+        for bad in ["", "UPPER", "a:b:c", "nginx@sha256:x", "nginx:", "http://a/b", "../a", "a b.io/c", "a.io:0/b", ":5/a"] {
             assert!(bad.parse::<ImageName>().is_err(), "{bad}");
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use oci_spec::image::Descriptor;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::Digest;
 
@@ -65,6 +66,10 @@ pub enum InvalidManifest {
     Schema1,
     #[error("the manifest refers to {0:?}, which is no sha256 or sha512 digest")]
     Digest(String),
+    #[error("the manifest says that {digest} has {size} bytes, more than there can be")]
+    Size { digest: Digest, size: u64 },
+    #[error("the manifest has the key {0:?}, which some clients read as another: write keys as the specification does")]
+    Key(String),
 }
 
 #[derive(Deserialize)]
@@ -73,19 +78,29 @@ struct Document {
     schema_version: Option<u64>,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<Descriptor>,
-    layers: Option<Vec<Descriptor>>,
-    blobs: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
-    subject: Option<Descriptor>,
+    config: Option<Entry>,
+    layers: Option<Vec<Entry>>,
+    blobs: Option<Vec<Entry>>,
+    manifests: Option<Vec<Entry>>,
+    subject: Option<Entry>,
     annotations: Option<BTreeMap<String, String>>,
-    fs_layers: Option<serde::de::IgnoredAny>,
+    fs_layers: Option<IgnoredAny>,
+}
+
+/// A descriptor written as an object: serde alone would take a list of its values too, which no client does.
+#[derive(Deserialize)]
+struct Entry {
+    #[serde(flatten)]
+    descriptor: Descriptor,
 }
 
 impl Manifest {
     /// Reads a manifest that somebody pushes: every doubt is an error.
     pub fn pushed(bytes: &[u8], content_type: &str) -> Result<Manifest, InvalidManifest> {
         let manifest = Manifest::read(bytes, content_type)?;
+        if let Some(key) = Keys::of(bytes)?.misspelt() {
+            return Err(InvalidManifest::Key(key.to_owned()));
+        }
         let inside = &manifest.media_type;
         if !content_type.is_empty() && inside != content_type {
             return Err(InvalidManifest::MediaType { inside: inside.clone(), outside: content_type.to_owned() });
@@ -107,24 +122,29 @@ impl Manifest {
         if !bytes.trim_ascii_start().starts_with(b"{") {
             return Err(InvalidManifest::Json("it is no object".to_owned()));
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(|e| InvalidManifest::Json(e.to_string()))?;
-        let image = document.config.is_some() || document.layers.is_some();
-        if image && document.manifests.is_some() {
+        // What serde skips over it does not look at.
+        std::str::from_utf8(bytes).map_err(|e| InvalidManifest::Json(e.to_string()))?;
+        let keys = Keys::of(bytes)?;
+        if (keys.have("config") || keys.have("layers")) && keys.have("manifests") {
             return Err(InvalidManifest::Ambiguous);
         }
+        let document: Document = serde_json::from_slice(bytes).map_err(json)?;
+        let image = document.config.is_some() || document.layers.is_some();
         if document.schema_version == Some(1)
             || document.fs_layers.is_some()
             || content_type.contains("manifest.v1+") && content_type.contains("docker")
         {
             return Err(InvalidManifest::Schema1);
         }
-        let artifact_type =
-            document.artifact_type.filter(|kind| !kind.is_empty()).or_else(|| document.config.as_ref().map(|c| c.media_type().to_string()));
+        let artifact_type = document
+            .artifact_type
+            .filter(|kind| !kind.is_empty())
+            .or_else(|| document.config.as_ref().map(|c| c.descriptor.media_type().to_string()));
         let media_type = document.media_type.unwrap_or_else(|| match content_type {
             "" | "application/json" | "text/plain" | "application/octet-stream" => guess(image, document.manifests.is_some()).to_owned(),
             named => named.to_owned(),
         });
-        let listed = |role: Role, list: Option<Vec<Descriptor>>| list.into_iter().flatten().map(move |d| child(role, &d));
+        let listed = |role: Role, list: Option<Vec<Entry>>| list.into_iter().flatten().map(move |d| child(role, &d));
         let children = document.config.iter().map(|d| child(Role::Config, d));
         let children = children.chain(listed(Role::Layer, document.layers)).chain(listed(Role::Layer, document.blobs));
         let children = children.chain(listed(Role::Manifest, document.manifests)).collect::<Result<_, _>>()?;
@@ -144,6 +164,35 @@ impl Manifest {
     }
 }
 
+/// The keys of a document with whether they have a value. Half of all clients, those in Go, read `Layers` as `layers`.
+struct Keys(BTreeMap<String, Option<IgnoredAny>>);
+
+impl Keys {
+    const MEANT: [&str; 6] = ["schemaVersion", "mediaType", "config", "layers", "manifests", "subject"];
+
+    fn of(bytes: &[u8]) -> Result<Keys, InvalidManifest> {
+        serde_json::from_slice(bytes).map(Keys).map_err(json)
+    }
+
+    fn have(&self, known: &str) -> bool {
+        self.0.iter().any(|(key, value)| value.is_some() && folded(key) == folded(known))
+    }
+
+    fn misspelt(&self) -> Option<&str> {
+        let other = |key: &str| Keys::MEANT.iter().any(|known| key != *known && folded(key) == folded(known));
+        self.0.keys().map(String::as_str).find(|key| other(key))
+    }
+}
+
+/// Both ways, because `ſ` is an `s` to those who ignore case, and the Kelvin sign a `k`.
+fn folded(key: &str) -> String {
+    key.to_lowercase().to_uppercase()
+}
+
+fn json(error: serde_json::Error) -> InvalidManifest {
+    InvalidManifest::Json(error.to_string())
+}
+
 fn guess(image: bool, index: bool) -> &'static str {
     match (image, index) {
         (_, true) => INDEX,
@@ -161,9 +210,13 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| name(kind) && name(subtype))
 }
 
-fn child(role: Role, descriptor: &Descriptor) -> Result<Child, InvalidManifest> {
+fn child(role: Role, Entry { descriptor }: &Entry) -> Result<Child, InvalidManifest> {
     let text = descriptor.digest().to_string();
     let digest = text.parse().map_err(|_| InvalidManifest::Digest(text))?;
+    let size = descriptor.size();
+    if i64::try_from(size).is_err() {
+        return Err(InvalidManifest::Size { digest, size });
+    }
     let media_type = descriptor.media_type().to_string();
     let elsewhere = descriptor.urls().as_ref().is_some_and(|urls| !urls.is_empty());
     let foreign = media_type.contains("nondistributable") || media_type.contains("rootfs.foreign") || elsewhere;
@@ -172,7 +225,7 @@ fn child(role: Role, descriptor: &Descriptor) -> Result<Child, InvalidManifest> 
         Some(variant) => format!("{}/{}/{variant}", p.os(), p.architecture()),
         None => format!("{}/{}", p.os(), p.architecture()),
     });
-    Ok(Child { digest, size: descriptor.size(), media_type, role, platform })
+    Ok(Child { digest, size, media_type, role, platform })
 }
 
 #[cfg(test)]
@@ -209,13 +262,30 @@ mod tests {
         let layer = descriptor("application/vnd.oci.image.layer.v1.tar", "");
         let both = format!(r#"{{"schemaVersion":2,"layers":[{layer}],"manifests":[]}}"#);
         assert_eq!(Manifest::read(both.as_bytes(), IMAGE), Err(InvalidManifest::Ambiguous));
+        for both in [
+            format!(r#"{{"schemaVersion":2,"Layers":[{layer}],"manifests":[]}}"#),
+            format!(r#"{{"schemaVersion":2,"config":{layer},"manifeſts":[]}}"#),
+        ] {
+            assert_eq!(Manifest::read(both.as_bytes(), IMAGE), Err(InvalidManifest::Ambiguous));
+        }
+        let capital = format!(r#"{{"schemaVersion":2,"layers":[{layer}],"Config":{layer}}}"#);
+        assert_eq!(Manifest::pushed(capital.as_bytes(), IMAGE), Err(InvalidManifest::Key("Config".to_owned())));
+        assert!(Manifest::read(capital.as_bytes(), IMAGE).is_ok());
+        let digest = Digest::of(b"abc");
+        for (size, fits) in [(1 << 62, true), (1 << 63, false)] {
+            let huge = format!(r#"{{"schemaVersion":2,"layers":[{{"mediaType":"x/y","digest":"{digest}","size":{size}}}]}}"#);
+            let read = Manifest::read(huge.as_bytes(), IMAGE).map(|manifest| manifest.children[0].size);
+            assert_eq!(read, if fits { Ok(size) } else { Err(InvalidManifest::Size { digest, size }) });
+        }
+        let list = format!(r#"{{"schemaVersion":2,"config":["x/y","{digest}",3]}}"#);
+        assert!(matches!(Manifest::read(list.as_bytes(), IMAGE), Err(InvalidManifest::Json(_))));
         let twice = format!(r#"{{"schemaVersion":2,"layers":[{layer}],"layers":[]}}"#);
         assert!(matches!(Manifest::pushed(twice.as_bytes(), IMAGE), Err(InvalidManifest::Json(_))));
         let other = format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","layers":[{layer}]}}"#);
         assert!(matches!(Manifest::pushed(other.as_bytes(), IMAGE), Err(InvalidManifest::MediaType { .. })));
         assert_eq!(Manifest::read(br#"{"schemaVersion":1,"fsLayers":[]}"#, ""), Err(InvalidManifest::Schema1));
-        for text in ["<html>", "", "null", "[2,null,null,null,null,null,null,null,null,null]", "{} {}"] {
-            assert!(matches!(Manifest::read(text.as_bytes(), IMAGE), Err(InvalidManifest::Json(_))), "{text}");
+        for text in [&b"<html>"[..], b"", b"null", b"[2,null,null,null,null,null,null,null,null,null]", b"{} {}", b"{\"x\":\"\xe9\"}"] {
+            assert!(matches!(Manifest::read(text, IMAGE), Err(InvalidManifest::Json(_))));
         }
         for (kind, field) in [(INDEX, "layers"), (DOCKER_LIST, "layers"), (IMAGE, "manifests"), (DOCKER_IMAGE, "manifests")] {
             let text = format!(r#"{{"schemaVersion":2,"{field}":[{layer}]}}"#);

@@ -9,6 +9,7 @@ mod name;
 mod path_name;
 mod range;
 mod reference;
+mod referrer;
 mod route;
 mod scope;
 
@@ -17,7 +18,10 @@ pub use image::{ImageName, InvalidImage};
 pub use manifest::{Child, InvalidManifest, MANIFEST_TYPES, MAX_MANIFEST, Manifest, Role};
 pub use name::{InvalidName, MAX_NAME, Origin, Repository, RepositoryName};
 pub use path_name::PathName;
-pub use range::{ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_range, parse_upload_range, upload_range};
+pub use range::{
+    ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_content_range, parse_range, parse_upload_range, upload_range,
+};
 pub use reference::{InvalidReference, Reference, Tag};
+pub use referrer::Referrer;
 pub use route::{InvalidRoute, Route, UploadId};
 pub use scope::{Actions, Resource, Scope};

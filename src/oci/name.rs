@@ -35,11 +35,11 @@ impl RepositoryName {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
-    /// `nginx` becomes `library/nginx`; a name of several parts stays.
+    /// `nginx` becomes `library/nginx`; a name of several parts stays, and one that would become too long to be a name.
     pub fn long(&self) -> RepositoryName {
         match self.0.contains('/') {
             true => self.clone(),
-            false => RepositoryName(format!("library/{}", self.0).into()),
+            false => format!("library/{}", self.0).parse().unwrap_or_else(|_| self.clone()),
         }
     }
 
@@ -215,5 +215,13 @@ mod tests {
         assert_eq!(Repository::upstream("docker.io", &short), Repository::upstream("docker.io", &long));
         assert_ne!(Repository::upstream("ghcr.io", &short), Repository::upstream("ghcr.io", &long));
         assert_eq!("library/a/b".parse::<RepositoryName>().unwrap().short().as_str(), "library/a/b");
+    }
+
+    #[test]
+    fn no_name_becomes_longer_than_a_name_can_be() {
+        for (length, long) in [(247, 255), (248, 248), (255, 255)] {
+            let name: RepositoryName = "a".repeat(length).parse().unwrap();
+            assert_eq!(name.long().as_str().len(), long);
+        }
     }
 }

@@ -52,7 +52,7 @@ impl fmt::Display for PathName {
 }
 
 /// Labels of letters, digits and inner hyphens, joined by dots; perhaps a port.
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let (host, port) = text.split_once(':').unwrap_or((text, "1"));
     let label = |label: &str| {
         let inner = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');

@@ -238,11 +238,13 @@ impl Registry {
 
     /// The answer to a question that others may share, as long as the reader's budget lasts; the question goes on without him.
     pub(super) async fn within<V: Clone>(&self, reader: &Reader, repository: &Repository, answer: Answer<V>) -> Result<Option<V>, Miss> {
-        let late = |_| {
-            let cause = Cause::Timeout(self.deadlines.budget);
-            Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
-        };
-        tokio::time::timeout_at(self.budget_of(reader).until.into(), answer).await.map_err(late)
+        tokio::time::timeout_at(self.budget_of(reader).until.into(), answer).await.map_err(|_| self.late(repository))
+    }
+
+    /// The repository's upstream did not answer in time.
+    pub(super) fn late(&self, repository: &Repository) -> Miss {
+        let cause = Cause::Timeout(self.deadlines.budget);
+        Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
     }
 
     async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {

@@ -76,7 +76,7 @@ impl Registry {
             flights.extend(joined.map_err(|miss| miss.into_error(Kind::BlobUnknown, &format!("the layers of {repository}@{digest}")))?);
         }
         let mut fetched = Fetched { here: 0, total: self.size_of(manifests).await? };
-        let missing: u64 = flights.iter().map(|(_, size, _)| size).sum();
+        let missing = flights.iter().fold(0, |sum: u64, (_, size, _)| sum.saturating_add(*size));
         fetched.here = fetched.total.saturating_sub(missing);
         progress(fetched);
         for (digest, size, follower) in flights {
@@ -98,7 +98,7 @@ impl Registry {
                 blobs.extend(manifest.blobs().map(|child| (child.digest, child.size)));
             }
         }
-        Ok(blobs.values().sum())
+        Ok(blobs.values().fold(0, |sum: u64, size| sum.saturating_add(*size)))
     }
 }
 

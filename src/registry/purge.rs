@@ -116,7 +116,7 @@ impl Registry {
                     EdgeKind::Blob => drop(blobs.insert(child)),
                 }
             }
-            todo.extend(self.index.referrers(repository, &digest).await?.into_iter().map(|(referrer, _)| referrer));
+            todo.extend(self.index.referrers(repository, &digest, None, usize::MAX).await?.into_iter().map(|(referrer, _)| referrer));
         }
         for digest in blobs {
             if self.only_under(repository, &digest, &gone).await? {

@@ -10,7 +10,7 @@ use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::{Trouble, media_type};
 use super::{BlobAnswer, Budget, Cause, Refusal};
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Digest, RepositoryName, parse_content_range};
 
 impl Upstream {
     /// Whether the blob is there: its size, or `None` where the upstream does not tell it.
@@ -57,7 +57,7 @@ impl Upstream {
 }
 
 fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest) -> Ask<'a> {
-    Ask { kind, method, name, what: format!("blobs/{digest}"), headers: HeaderMap::new(), anonymous: false }
+    Ask { kind, method, name, what: format!("blobs/{digest}"), query: String::new(), headers: HeaderMap::new(), anonymous: false }
 }
 
 fn malformed(text: &str) -> Cause {
@@ -94,19 +94,10 @@ fn extent(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Extent, 
     }
     let text = headers.get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let wrong = || malformed(&format!("asked from byte {from} it answered with Content-Range {text:?}"));
-    let (start, end, total) = content_range(text).ok_or_else(wrong)?;
-    let promised = end - start + 1;
-    let fits = from > 0 && start == from && length.is_none_or(|length| length == promised) && total.is_none_or(|total| end < total);
-    if fits { Ok(Extent { start, length: Some(promised), total }) } else { Err(wrong()) }
-}
-
-/// `bytes FIRST-LAST/TOTAL`, the total maybe `*`.
-fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
-    let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (start, end) = range.split_once('-')?;
-    let (start, end) = (start.parse().ok()?, end.parse().ok()?);
-    let total = if total == "*" { None } else { Some(total.parse().ok()?) };
-    (start <= end && end < u64::MAX).then_some((start, end, total))
+    let (range, total) = parse_content_range(text).ok_or_else(wrong)?;
+    let promised = range.end - range.start;
+    let fits = from > 0 && range.start == from && length.is_none_or(|length| length == promised);
+    if fits { Ok(Extent { start: from, length: Some(promised), total }) } else { Err(wrong()) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::sync::SemaphorePermit;
 use url::Url;
 
 use super::Cause;
-use super::challenge::{Challenge, challenge_in};
+use super::challenge::{Challenge, challenge_in, token_url};
 use super::client::{Kind, Upstream};
 use super::endpoints::Endpoint;
 use super::realm;
@@ -30,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) name: &'a RepositoryName,
     /// What follows the name: `manifests/latest`.
     pub(super) what: String,
+    /// Without its question mark; empty for none.
+    pub(super) query: String,
     pub(super) headers: HeaderMap,
     /// Without the endpoint's credentials, even where it has some.
     pub(super) anonymous: bool,
@@ -52,10 +54,12 @@ impl Upstream {
         loop {
             let place = self.place(ask.kind).await;
             grant = grant.or_else(|| self.tokens.granted_by_now(&key));
+            let mut url = endpoint.url(&format!("{}/{}", ask.name, ask.what));
+            url.set_query(Some(ask.query.as_str()).filter(|query| !query.is_empty()));
             let question = Question {
                 lane: ask.kind.lane(),
                 method: ask.method.clone(),
-                url: endpoint.url(&format!("{}/{}", ask.name, ask.what)),
+                url,
                 headers: ask.headers.clone(),
                 authorization: grant.as_ref().map(|grant| &grant.header),
             };
@@ -76,7 +80,7 @@ impl Upstream {
     }
 
     /// A place among the few questions that run at once. Blob bodies have theirs elsewhere.
-    async fn place(&self, kind: Kind) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn place(&self, kind: Kind) -> Option<SemaphorePermit<'_>> {
         match kind.lane() {
             Lane::Api => Some(self.places.acquire().await.expect("the semaphore is never closed")),
             Lane::Blobs => None,
@@ -87,7 +91,7 @@ impl Upstream {
         let credentials = endpoint.settings.credentials.as_ref().filter(|_| !ask.anonymous);
         match (challenge, credentials) {
             (Challenge::Bearer { realm, service, scope }, credentials) => {
-                let url = token_url(&realm, service, scope)?;
+                let url = token_url(&realm, service.as_deref(), scope.as_deref())?;
                 if credentials.is_some() && !realm::may_see_credentials(&endpoint.settings.url, &url, &self.settings.trusted_realms) {
                     return Err(Cause::Realm(without_query(&url)).into());
                 }
@@ -145,15 +149,6 @@ fn uncoded(response: Response) -> Result<Response, Trouble> {
         }
         _ => Ok(response),
     }
-}
-
-fn token_url(realm: &str, service: Option<String>, scope: Option<String>) -> Result<Url, Cause> {
-    let malformed = || Cause::Malformed { what: "token realm", text: realm.chars().take(200).collect() };
-    let mut url = Url::parse(realm).ok().filter(|url| matches!(url.scheme(), "https" | "http")).ok_or_else(malformed)?;
-    url.set_username("").and_then(|()| url.set_password(None)).map_err(|()| malformed())?;
-    let scopes = scope.iter().flat_map(|scopes| scopes.split(' ')).map(|scope| ("scope", scope));
-    url.query_pairs_mut().extend_pairs(service.map(|service| ("service", service))).extend_pairs(scopes);
-    Ok(url)
 }
 
 fn basic(credentials: &Credentials) -> HeaderValue {

@@ -118,15 +118,19 @@ same() {
 free_port() { python3 -c 'import socket,sys; s=socket.socket(); s.bind((sys.argv[1],0)); print(s.getsockname()[1])' "${1:-127.0.0.1}"; }
 opens() { (: <"/dev/tcp/${1%:*}/${1#*:}") 2>/dev/null; }
 
-# The upstream: Debian's docker-registry with the test images, behind the fault upstream, which adds what Docker Hub does.
+# start_upstream [FOLDER]: Debian's docker-registry behind the fault upstream, which adds what Docker Hub does. It has the test images
+# and takes no others, or what is pushed to BACKEND into a folder of its own. Started again, it has the same.
 start_upstream() {
+  UPSTREAM_FOLDER=${1:-${UPSTREAM_FOLDER:-$CACHE/upstream}}
   BACKEND=${BACKEND:-127.0.0.1:$(free_port)}
   UPSTREAM=${UPSTREAM:-127.0.0.1:$(free_port)}
   CDN=${CDN:-127.0.0.2:$(free_port 127.0.0.2)}
   cat >"$WORK/upstream.yml" <<EOF
 version: 0.1
 log: {level: warn, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $CACHE/upstream}, maintenance: {readonly: {enabled: true}}}
+storage:
+  filesystem: {rootdirectory: $UPSTREAM_FOLDER}
+  maintenance: {readonly: {enabled: $([[ $UPSTREAM_FOLDER == "$CACHE"/* ]] && echo true || echo false)}}
 http: {addr: "$BACKEND", relativeurls: true}
 EOF
   start upstream docker-registry serve "$WORK/upstream.yml"

@@ -4,10 +4,12 @@
 
 CACHE=${ENTREPOT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrepot-tests}
 PACKAGES=(docker.io containerd podman skopeo docker-registry debootstrap busybox-static runc iproute2 iptables jq curl python3
-  apache2-utils e2fsprogs fuse-overlayfs netavark uidmap strace)
+  apache2-utils e2fsprogs fuse-overlayfs netavark uidmap strace openssl)
 CONTAINERD=github.com/containerd/containerd/v2/cmd
 MODULES=("$CONTAINERD/containerd@v2.4.2" "$CONTAINERD/ctr@v2.4.2" "$CONTAINERD/containerd-shim-runc-v2@v2.4.2"
-  "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24" "github.com/opencontainers/runc@v1.5.2") # Debian 12's runc knows no time namespace
+  "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24" "github.com/opencontainers/runc@v1.5.2" # Debian 12's runc knows no time namespace
+  "helm.sh/helm/v3/cmd/helm@v3.22.0" "oras.land/oras/cmd/oras@v1.3.1"
+  "github.com/google/go-containerregistry/cmd/crane@v0.22.1" "github.com/regclient/regclient/cmd/regctl@v0.11.7")
 
 # installs the Debian packages that are missing; without root says what to install.
 install_packages() {
@@ -34,8 +36,9 @@ install_packages() {
   [[ -z $policy ]] || rm "$policy"
 }
 
-# build_today: Docker's and containerd's current generation. Where it cannot be had, the tests that need it say so.
-build_today() {
+# build_clients: Docker's and containerd's current generation, and the clients of artifacts. Where one cannot be had, the tests
+# that need it say so.
+build_clients() {
   local module program
   mkdir -p "$CACHE/bin"
   for module in "${MODULES[@]}"; do
@@ -43,13 +46,19 @@ build_today() {
     program=${program%@*}
     [[ -x $CACHE/bin/$program ]] && continue
     if ! command -v go >/dev/null; then
-      echo "no Go on this machine: testing Debian's generation of Docker and containerd alone"
+      echo "no Go on this machine: testing with Debian's clients alone"
       return 0
     fi
     echo "building $module"
-    GOBIN=$CACHE/bin go install "$module" >"$LOGS/go.log" 2>&1 || tail -n 5 "$LOGS/go.log"
+    build_module "$module" "$program" >"$LOGS/go.log" 2>&1 || tail -n 5 "$LOGS/go.log"
   done
 }
+
+# build_module PACKAGE@VERSION PROGRAM: from a module made for it, because `go install PACKAGE@VERSION` asks for the list of all versions
+# too, and not every proxy has that.
+build_module() (
+  mkdir "$LOGS/$2" && cd "$LOGS/$2" && go mod init "tests/$2" && go get "$1" && GOBIN=$CACHE/bin go install "${1%@*}"
+)
 
 # make_upstream: docker-registry's folder with the test images, made once.
 make_upstream() {

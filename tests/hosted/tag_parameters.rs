@@ -16,7 +16,7 @@ async fn named(app: &App, tag: &str) -> Option<bytes::Bytes> {
 
 #[tokio::test]
 async fn an_immutable_tag_among_them_refuses_them_all() {
-    let app = App::with(|settings| settings.hosted.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
+    let app = App::with(|settings| settings.hosted.tags.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
     let alice = app.user("alice");
     let (one, two) = (build("one", &[]), build("two", &[]));
     alice.push("team/app", "v1", &one).await;
@@ -35,7 +35,7 @@ async fn an_immutable_tag_among_them_refuses_them_all() {
 
 #[tokio::test]
 async fn of_two_pushes_that_want_the_same_tags_one_gets_them_all() {
-    let app = App::with(|settings| settings.hosted.redeploy = Redeploy::Deny).await;
+    let app = App::with(|settings| settings.hosted.tags.redeploy = Redeploy::Deny).await;
     let images: Vec<_> = (0..8).map(|i| build(&format!("image {i}"), &[])).collect();
     let alice = app.user("alice").basic();
     for image in &images {

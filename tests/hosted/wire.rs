@@ -15,6 +15,7 @@ async fn every_error_is_the_registrys_json_with_a_sentence() {
         ("/v2/team/app/blobs/sha256:short", 400),
         ("/v2/TEAM/manifests/latest", 400),
         ("/v2/team%2fapp/manifests/latest", 400),
+        (&*format!("/v2/{}/manifests/latest", "a".repeat(256)), 400),
         ("/v2/team/app/nothing", 404),
         ("/v2/_other", 404),
         ("/nowhere", 404),
@@ -33,23 +34,26 @@ async fn paths_that_climb_or_hide_are_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let app = App::start().await;
     // A client library would tidy these up before it sends them.
-    let long = format!("/v2/{}/manifests/x", "a".repeat(256));
     for path in [
         "/v2/../etc/manifests/x",
         "/v2/./manifests/x",
         "/v2/a/../b/manifests/x",
         "/v2/a//b/manifests/x",
         "/v2//a/manifests/x",
-        "/v2/%2F%2F..%2Fa/manifests/x",
         "/v2/a/%2e%2e/manifests/x",
-        "/v2/a/%252e%252e/manifests/x",
-        "/v2/a%00/manifests/x",
-        "/v2/a%5cb/manifests/x",
-        "/v2/a%2fb/manifests/x",
-        "/v2/%61/manifests/x",
+        "/v2/a/%2E./manifests/x",
         "/v2/a/manifests/..%2fx",
+        "/v2/a/manifests/%2e%2e",
         "/v2/a/manifests/..",
-        &long,
+        "/v2/a%2Fb/manifests/x",
+        "/v2/%2F%2F..%2F/manifests/x",
+        "/v2/a%252fb/manifests/x",
+        "/v2/a/%252e%252e/manifests/x",
+        "/v2/a%5cb/manifests/x",
+        "/v2/a%00/manifests/x",
+        "/v2/a%0d%0ab/manifests/x",
+        "/v2/a%c0%af/manifests/x",
+        "/v2/a%/manifests/x",
     ] {
         let mut socket = tokio::net::TcpStream::connect(app.address()).await.unwrap();
         socket.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
@@ -58,6 +62,59 @@ async fn paths_that_climb_or_hide_are_refused() {
         assert!(text.starts_with("HTTP/1.1 400") && text.contains("NAME_INVALID"), "{path}: {text}");
     }
     assert_eq!(app.hub.requests(), 0);
+}
+
+#[tokio::test]
+async fn a_digest_may_be_percent_encoded_as_some_clients_write_it() {
+    let app = App::start().await;
+    let image = build("encoded", &[bytes(7, 1000)]);
+    app.user("alice").push("team/app", "1", &image).await;
+    let (manifest, layer) = (image.digest().to_string(), Digest::of(&image.layers[0]).to_string());
+    for code in ["%3A", "%3a"] {
+        let client = app.anonymous();
+        let answer = client.get(&format!("/v2/team/app/manifests/{}", manifest.replace(':', code))).await.expect(200);
+        assert_eq!((answer.body, answer.headers["docker-content-digest"].to_str().unwrap()), (image.manifest.clone(), &*manifest));
+        let answer = client.get(&format!("/v2/team/app/blobs/{}", layer.replace(':', code))).await.expect(200);
+        assert_eq!(answer.body, image.layers[0]);
+        let referrers = client.get(&format!("/v2/team/app/referrers/{}", manifest.replace(':', code))).await.expect(200);
+        assert_eq!(referrers.json()["manifests"], serde_json::json!([]));
+    }
+    // What is allowed under one spelling is judged under all of them.
+    let bare = app.anonymous().bare();
+    bare.send(reqwest::Method::DELETE, &format!("/v2/team/%61pp/manifests/{}", manifest.replace(':', "%3A")), &[], "".into())
+        .await
+        .expect(401);
+    assert!(app.anonymous().pull("team/app", "1").await.manifest == image.manifest);
+}
+
+#[tokio::test]
+async fn a_name_has_255_characters_in_any_depth() {
+    let mut app = App::start().await;
+    let image = build("deep", &[bytes(8, 1000)]);
+    let deep: String = "a/".repeat(128).chars().take(255).collect();
+    let names = [
+        deep,
+        "b".repeat(255),
+        "c".repeat(248),
+        format!("library/{}", "d".repeat(247)),
+        format!("{}/{}", "e".repeat(127), "f".repeat(127)),
+    ];
+    for name in &names {
+        assert_eq!(app.anonymous().get(&format!("/v2/{name}/manifests/1")).await.expect(404).code(), "MANIFEST_UNKNOWN");
+        app.user("alice").push(name, "1", &image).await;
+    }
+    app.restart().await;
+    for name in &names {
+        assert_eq!(app.anonymous().pull(name, "1").await.digest, image.digest(), "{name}");
+        assert_eq!(app.anonymous().get(&format!("/v2/{name}/tags/list")).await.expect(200).json()["tags"], serde_json::json!(["1"]));
+    }
+    let listed = app.user("alice").get("/v2/_catalog?source=hosted").await.expect(200).json();
+    assert_eq!(listed["repositories"].as_array().unwrap().len(), names.len());
+    for long in ["a/".repeat(128) + "aa", "b".repeat(256)] {
+        let answer = app.user("alice").basic().post(&format!("/v2/{long}/blobs/uploads/"), "").await.expect(400);
+        assert_eq!(answer.code(), "NAME_INVALID");
+        assert!(answer.message().contains("255"), "{}", answer.message());
+    }
 }
 
 #[tokio::test]

@@ -218,9 +218,15 @@ impl Index for Local {
         self.read(move |table| query::repositories(table, &prefix, after.as_deref(), limit)).await
     }
 
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
-        let (repository, subject) = (repository.clone(), *subject);
-        self.read(move |table| query::referrers(table, &repository, &subject)).await
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
+        let (repository, subject, after) = (repository.clone(), *subject, after.copied());
+        self.read(move |table| query::referrers(table, &repository, &subject, after.as_ref(), limit)).await
     }
 
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable> {

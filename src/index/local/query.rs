@@ -78,10 +78,17 @@ pub fn repositories(table: &dyn Table, prefix: &Key, after: Option<&str>, limit:
     Ok(page(table, prefix, after, limit)?.into_iter().filter_map(|(name, _)| name.parse().ok()).collect())
 }
 
-pub fn referrers(table: &dyn Table, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, TableError> {
+pub fn referrers(
+    table: &dyn Table,
+    repository: &Repository,
+    subject: &Digest,
+    after: Option<&Digest>,
+    limit: usize,
+) -> Result<Vec<(Digest, ManifestRow)>, TableError> {
     let prefix = member(b'r', repository, subject);
+    let after = after.map(|after| prefix.clone().digest(after).done());
     let mut found = Vec::new();
-    for (key, _) in table.scan(prefix.as_bytes(), None, usize::MAX)? {
+    for (key, _) in table.scan(prefix.as_bytes(), after.as_deref(), limit)? {
         let Some(referrer) = keys::digest(&key[prefix.len()..]) else { continue };
         if let Some(manifest) = row(table, member(b'm', repository, &referrer).as_bytes())? {
             found.push((referrer, manifest));

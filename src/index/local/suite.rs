@@ -155,11 +155,11 @@ pub async fn a_removed_manifest_takes_its_tags_edges_and_referrer_rows_along(ind
     ];
     make(&index, changes).await;
     let app = here("app");
-    assert_eq!(index.referrers(&app, &digest("m")).await.unwrap()[0].0, digest("sig"));
+    assert_eq!(index.referrers(&app, &digest("m"), None, 9).await.unwrap()[0].0, digest("sig"));
     make(&index, vec![removed("app", "m"), removed("app", "sig"), removed("app", "never")]).await;
     assert_eq!(index.manifest(&app, &digest("m")).await.unwrap(), None);
     assert_eq!(index.tag(&app, &tag("v1")).await.unwrap(), None);
-    assert_eq!(index.referrers(&app, &digest("m")).await.unwrap(), []);
+    assert_eq!(index.referrers(&app, &digest("m"), None, 9).await.unwrap(), []);
     assert_eq!(index.edge(&app, &digest("s")).await.unwrap(), None);
     assert!(index.edge(&app, &digest("l")).await.unwrap().is_some(), "another manifest has it too");
     assert!(index.linked(&app, &digest("l")).await.unwrap(), "links stay");
@@ -175,7 +175,7 @@ pub async fn a_removed_repository_leaves_nothing_and_harms_no_neighbour(index: S
     assert_eq!(index.repository(&here("app")).await.unwrap(), None);
     assert!(!index.linked(&here("app"), &digest("l")).await.unwrap());
     assert_eq!(index.tags(&here("app"), None, 9).await.unwrap(), []);
-    assert_eq!(index.referrers(&here("app"), &digest("s")).await.unwrap(), []);
+    assert_eq!(index.referrers(&here("app"), &digest("s"), None, 9).await.unwrap(), []);
     assert_eq!(index.edge(&here("app"), &digest("l")).await.unwrap(), None);
     assert_eq!(index.holders(&digest("l"), 9).await.unwrap(), [here("app/x"), here("apps")]);
     assert_eq!(index.holders(&digest("m"), 1).await.unwrap(), [here("app/x")]);
@@ -273,6 +273,14 @@ pub async fn lists_come_in_order_and_in_pages(index: Subject) {
     let rest = index.repositories(&Origin::Hosted, Some("a/c"), 9).await.unwrap();
     assert_eq!(rest.iter().map(RepositoryName::as_str).collect::<Vec<_>>(), ["b"]);
     assert_eq!(index.repositories(&upstream.origin, None, 9).await.unwrap(), [upstream.name]);
+
+    make(&index, ["x", "y", "z"].map(|text| manifest("b", text, Some("m"), &[])).to_vec()).await;
+    let mut expected = ["x", "y", "z"].map(digest);
+    expected.sort();
+    let found = index.referrers(&here("b"), &digest("m"), None, 2).await.unwrap();
+    assert_eq!(found.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), expected[..2]);
+    let rest = index.referrers(&here("b"), &digest("m"), Some(&expected[1]), 9).await.unwrap();
+    assert_eq!(rest.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), expected[2..]);
 }
 
 pub async fn uploads_and_bindings_come_and_go(index: Subject) {

@@ -72,8 +72,14 @@ impl Index for Facts {
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable> {
         self.rows.repositories(origin, after, limit).await
     }
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
-        self.rows.referrers(repository, subject).await
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
+        self.rows.referrers(repository, subject, after, limit).await
     }
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable> {
         self.rows.bound(name).await
