@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::arguments::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use super::errand;
-use super::figures::{age, size, table};
+use super::figures::{age, counted, size, table};
 use crate::config::Settings;
 use crate::registry::{Collected, Listed, Sweep};
 use crate::upkeep::{self, Gathering, Outcome, Request, Room};
@@ -41,7 +41,8 @@ pub async fn du(settings: Settings, arguments: Du) -> Result<(), String> {
         }
         Room::Total(all) => {
             let sums = format!("hosted {}, cached {}", size(all.hosted), size(all.cached));
-            total = format!("{} in {} blobs ({sums}); no manifest uses {}", size(all.bytes), all.blobs, size(all.collectable));
+            let unused = size(all.collectable);
+            total = format!("{} in {} ({sums}); no manifest uses {unused} of it", size(all.bytes), counted(all.blobs, "blob"));
         }
     };
     errand::run(&settings, Request::Du, row).await?;
@@ -80,12 +81,12 @@ pub async fn gc(settings: Settings, arguments: Gc) -> Result<(), String> {
 fn sentence(collected: Collected, dry_run: bool) -> String {
     let Collected { manifests, blobs, bytes, waiting } = collected;
     let verb = if dry_run { "would be removed" } else { "removed" };
-    let mut text = format!("{verb}: {blobs} blobs, {}", size(bytes));
+    let mut text = format!("{verb}: {}, {}", counted(blobs, "blob"), size(bytes));
     if manifests > 0 {
-        text += &format!("; {manifests} manifests that nothing led to");
+        text += &format!("; with {} that nothing led to", counted(manifests, "manifest"));
     }
     if waiting > 0 {
-        text += &format!("\n{waiting} blobs that no manifest uses were pushed or asked for lately and stay for now");
+        text += &format!("\nstaying for now: {} that no manifest uses, pushed or asked for lately", counted(waiting, "blob"));
     }
     text
 }
@@ -126,6 +127,6 @@ mod tests {
         let collected = Collected { manifests: 0, blobs: 3, bytes: 1_500_000, waiting: 0 };
         assert_eq!(sentence(collected, false), "removed: 3 blobs, 1.5 MB");
         let text = sentence(Collected { manifests: 2, waiting: 1, ..collected }, true);
-        assert!(text.starts_with("would be removed: 3 blobs, 1.5 MB; 2 manifests") && text.contains("\n1 blobs that no manifest uses"));
+        assert!(text.starts_with("would be removed: 3 blobs, 1.5 MB; with 2 manifests") && text.contains("\nstaying for now: 1 blob that"));
     }
 }

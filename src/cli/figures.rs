@@ -23,7 +23,12 @@ pub fn age(time: Duration) -> String {
         3600..172_800 => (seconds / 3600, "hour"),
         _ => (seconds / 86_400, "day"),
     };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+    counted(count, unit)
+}
+
+/// So many of them: `1 blob`, `2 blobs`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rows with their columns aligned, the first row being the head.

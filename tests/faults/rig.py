@@ -32,7 +32,8 @@ class Server:
             self.port = probe.getsockname()[1]
         self.folder, self.data, self.process = folder, data, None
         self.log = os.path.join(folder, "entrepot.log")
-        with open(os.path.join(folder, "entrepot.toml"), "w") as file:
+        self.config = os.path.join(folder, "entrepot.toml")
+        with open(self.config, "w") as file:
             file.write(f"""
 [server]
 listen = ["127.0.0.1:{self.port}"]
@@ -49,7 +50,7 @@ admin_password = "{PASSWORD}"
     def start(self):
         """Starts it and waits until it is ready; False when it does not get there by itself."""
         with open(self.log, "ab") as log:
-            command = [os.environ["ENTREPOT"], "serve", "--config", os.path.join(self.folder, "entrepot.toml")]
+            command = [os.environ["ENTREPOT"], "serve", "--config", self.config]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         end = time.monotonic() + READY_WITHIN
         while time.monotonic() < end and self.process.poll() is None:
@@ -96,6 +97,7 @@ class Ledger:
         self.manifests = {}  # (repository, digest) -> "asked", "kept", "leaving" or "gone"
         self.members = {}  # (repository, digest) of a manifest -> its blobs, which no other image shares
         self.tags = {}  # (repository, tag) -> the digests it may have; None: it may be absent
+        self.removed = 0  # blobs that nobody needed
         self.complaints = []
         self.cut = threading.Event()  # set just before the server is taken away; no error is excused earlier
 
@@ -220,6 +222,21 @@ def pull(server, ledger, number):
             ledger.complain(f"pulled through: {path} answered {status} with {len(body)} of {len(data)} bytes, digest {digest_of(body)}")
 
 
+class Collector:
+    """Has what nobody needs removed, again and again. When the server has gone, the command in between works by itself and is waited for."""
+
+    def __init__(self, server, ledger):
+        self.server, self.ledger = server, ledger
+
+    def run(self):
+        command = [os.environ["ENTREPOT"], "gc", "--untagged", "--json", "--config", self.server.config]
+        while not self.ledger.cut.is_set():
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+            if done.returncode and not self.ledger.cut.is_set():
+                self.ledger.complain(f"gc ended with {done.returncode}: {done.stderr[-300:]}")
+            self.ledger.removed += sum(json.loads(line).get("done", {}).get("blobs", 0) for line in done.stdout.splitlines())
+
+
 class Verifier:
     """Asks for all that was promised, and for all that was only asked for."""
 
@@ -270,13 +287,14 @@ class Verifier:
 
 
 class Traffic:
-    """Pushers and pullers of one round; they end when the server goes away."""
+    """Pushers, pullers and, where it may be, a collector of one round; they end when the server goes away."""
 
-    def __init__(self, server, ledger, source, numbers):
+    def __init__(self, server, ledger, source, numbers, collects=False):
         ledger.cut.clear()
         pushers = [Pusher(server, ledger, f"faults/p{n}", random.Random(source.getrandbits(64))) for n in range(PUSHERS)]
         pullers = [Puller(server, ledger, numbers) for _ in range(PULLERS)]
-        self.threads = [threading.Thread(target=client.run, daemon=True) for client in [*pushers, *pullers]]
+        others = [Collector(server, ledger)] if collects else []
+        self.threads = [threading.Thread(target=client.run, daemon=True) for client in [*pushers, *pullers, *others]]
         for thread in self.threads:
             thread.start()
 
