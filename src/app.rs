@@ -15,7 +15,7 @@ use crate::registry::{Member, Registry};
 use crate::server::{Server, listen};
 use crate::store::{BlobStore, FileStore, StoreError};
 use crate::telemetry;
-use crate::upkeep::{Tempo, control, keep_collecting, uploads};
+use crate::upkeep::{Tempo, control, keep_collecting, prune, uploads};
 use crate::upstream::Deadlines;
 
 /// How often figures that nobody asks for are brought up to date, and the disk's room is looked at.
@@ -134,6 +134,7 @@ impl Running {
         let commands = self.commands.map(|socket| tokio::spawn(control::serve(socket, self.opened.registry.clone())));
         let drafts = self.opened.registry.store().uploads().await?;
         let sweep = tokio::spawn(uploads::sweep(self.opened.registry.clone(), drafts));
+        let prune = tokio::spawn(prune::every_hour(self.opened.registry.clone()));
         let collect = tokio::spawn(keep_collecting(self.opened.registry.clone(), Tempo::default()));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
         let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
@@ -142,6 +143,7 @@ impl Running {
         }
         watch.abort();
         sweep.abort();
+        prune.abort();
         collect.abort();
         if let Some(commands) = commands {
             commands.abort();

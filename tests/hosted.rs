@@ -2,8 +2,14 @@
 
 #[path = "support/app/mod.rs"]
 mod app;
+#[path = "hosted/keeping.rs"]
+mod keeping;
 #[path = "hosted/policy.rs"]
 mod policy;
+#[path = "hosted/rules.rs"]
+mod rules;
+#[path = "hosted/tag_parameters.rs"]
+mod tag_parameters;
 #[path = "hosted/wire.rs"]
 mod wire;
 
@@ -230,9 +236,16 @@ async fn tags_are_listed_page_by_page() {
     assert_eq!(tags(&next).await, (json!(["v3"]), String::new()));
     assert_eq!(tags("/v2/team/app/tags/list?last=v1&n=1").await.0, json!(["v2"]));
     assert_eq!(tags("/v2/team/app/tags/list?n=0").await.0, json!([]));
-    app.anonymous().get("/v2/team/app/tags/list?n=some").await.expect(400);
-    assert_eq!(app.anonymous().get("/v2/team/none/tags/list").await.expect(404).code(), "NAME_UNKNOWN");
+    for n in ["some", "-1", "1.5", "1e400", ""] {
+        let refused = app.anonymous().get(&format!("/v2/team/app/tags/list?n={n}")).await.expect(400);
+        assert!(refused.message().contains("no number"), "{}", refused.message());
+        app.anonymous().get(&format!("/v2/_catalog?n={n}")).await.expect(400);
+    }
+    for n in ["2147483648", "9223372036854775808", "99999999999999999999999999"] {
+        assert_eq!(tags(&format!("/v2/team/app/tags/list?n={n}")).await.0.as_array().unwrap().len(), 4);
+    }
     assert_eq!(app.hub.requests(), 0);
+    assert_eq!(app.anonymous().get("/v2/team/none/tags/list").await.expect(404).code(), "NAME_UNKNOWN");
 }
 
 #[tokio::test]

@@ -56,6 +56,9 @@ async fn one_outage(place: &str, fault: Fault) {
         "/v2/docker.io/library/cold/manifests/latest".to_owned(),
         format!("/v2/cold/manifests/{}", cold.digest),
         format!("/v2/cold/blobs/{}", cold.layers[0]),
+        "/v2/cold/tags/list".to_owned(),
+        "/v2/docker.io/library/cold/tags/list".to_owned(),
+        format!("/v2/cold/referrers/{}", cold.digest),
     ];
     let began = Instant::now();
     let asked = join_all(paths.iter().map(async |path| (client.get(path).await, client.head(path).await))).await;

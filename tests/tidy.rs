@@ -154,6 +154,23 @@ fn crates_stay_in_their_rooms(path: &str, text: &str) -> Vec<String> {
     faults
 }
 
+/// Where tags are changed. Everybody else has it done there, so that no way to the same end misses the policy.
+const TAGS: &str = "src/registry/tags.rs";
+
+fn tags_change_in_one_place(path: &str, text: &str) -> Vec<String> {
+    if path == TAGS || room(path) == Some("index") {
+        return Vec::new();
+    }
+    let changes = ["Change::Tag", "Change::Untag", "Change::RemoveManifest", "Change::RemoveRepository"];
+    let named = code(before_tests(text)).filter(|(_, line)| changes.iter().any(|change| line.contains(change)));
+    named.map(|(line, _)| format!("{path}:{line}: a tag is changed in {TAGS} alone")).collect()
+}
+
+/// What is compiled into the program: all before the test module.
+fn before_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]\nmod tests {").map_or(text, |tests| &text[..tests])
+}
+
 fn files_are_short(path: &str, text: &str) -> Vec<String> {
     let lines = text.lines().count();
     if lines > LONGEST { vec![format!("{path}: {lines} lines are more than {LONGEST}")] } else { Vec::new() }
@@ -163,10 +180,8 @@ fn files_say_what_they_are_for(path: &str, text: &str) -> Vec<String> {
     if text.starts_with("//! ") { Vec::new() } else { vec![format!("{path}: begins with no //! sentence")] }
 }
 
-/// What is compiled into the program: all before the test module.
 fn nothing_unwraps(path: &str, text: &str) -> Vec<String> {
-    let program = text.find("#[cfg(test)]\nmod tests").map_or(text, |tests| &text[..tests]);
-    let unwraps = code(program).filter(|(_, line)| line.contains(".unwrap()"));
+    let unwraps = code(before_tests(text)).filter(|(_, line)| line.contains(".unwrap()"));
     unwraps.map(|(line, _)| format!("{path}:{line}: unwrap() outside of tests; say the invariant with expect()")).collect()
 }
 
@@ -231,6 +246,15 @@ fn outside_crates_stay_in_their_rooms() {
 }
 
 #[test]
+fn a_tag_is_changed_in_one_place_alone() {
+    let all = sources("src");
+    let mut files = all.clone();
+    files.retain(|path, _| !is_test_only(path, &all));
+    assert!(files.contains_key(TAGS));
+    check(&files, tags_change_in_one_place);
+}
+
+#[test]
 fn files_are_calm() {
     let files = sources("src");
     check(&files, files_are_short);
@@ -273,6 +297,8 @@ fn every_rule_sees_its_fault() {
         (crates_stay_in_their_rooms, "src/registry/mod.rs", "pub use http;"),
         (crates_stay_in_their_rooms, "src/store/mod.rs", "fn status() -> http::StatusCode {"),
         (crates_stay_in_their_rooms, "src/app.rs", "clap::Parser::parse()"),
+        (tags_change_in_one_place, "src/registry/keep.rs", "changes.push(Change::Tag { tag });"),
+        (tags_change_in_one_place, "src/upkeep/sweep.rs", "use crate::index::Change::RemoveRepository;"),
         (files_are_short, "src/oci/name.rs", &long),
         (files_say_what_they_are_for, "src/oci/name.rs", "use x;\n//! late"),
         (nothing_unwraps, "src/oci/name.rs", "x.unwrap();\n#[cfg(test)]\nmod tests {}"),
@@ -297,6 +323,9 @@ fn no_rule_sees_a_fault_where_none_is() {
         (imports_go_down, "src/lib.rs", "pub mod app;"),
         (crates_stay_in_their_rooms, "src/index/mod.rs", "use sled::Db;"),
         (crates_stay_in_their_rooms, "src/registry/mod.rs", "use crate::telemetry::metrics::count; // \"http://x\""),
+        (tags_change_in_one_place, "src/registry/tags.rs", "Change::Untag { tag }"),
+        (tags_change_in_one_place, "src/index/rows.rs", "Change::Tag { tag } => {}"),
+        (tags_change_in_one_place, "src/registry/keep.rs", "Change::Manifest { digest }\n#[cfg(test)]\nmod tests { Change::Untag {} }"),
         (nothing_unwraps, "src/oci/name.rs", "/// x.unwrap()\nx.unwrap_or(1);\n#[cfg(test)]\nmod tests { x.unwrap() }"),
         (nothing_is_allowed_silently, "src/oci/name.rs", "#[expect(dead_code, reason = \"…\")]"),
     ];

@@ -28,6 +28,8 @@ const EXAMPLES: &str = "Examples:
 pub enum Command {
     Serve(Serve),
     Prefetch(Prefetch),
+    Prune(Prune),
+    History(History),
     Ls(Ls),
     Du(Du),
     Copy(Copy),
@@ -104,6 +106,45 @@ const PREFETCH_EXAMPLES: &str = "Examples:
   entrepot prefetch --platform linux/amd64,linux/arm64/v8 ghcr.io/org/app:1
   entrepot prefetch --file images.txt --jobs 8
   grep -h image: compose.yaml | awk '{print $2}' | entrepot prefetch --file -";
+
+/// Let hosted tags go that the rules of the configuration do not keep (keep_last, keep_days).
+///
+/// A running server does so by itself each hour. Through the running server where there is one, which goes by the
+/// configuration that it was started with; else by this command itself. Manifests and layers stay.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = PRUNE_EXAMPLES)]
+pub struct Prune {
+    /// Hosted repositories, like team/app [default: all]
+    #[arg(value_name = "REPOSITORY")]
+    pub repositories: Vec<String>,
+    /// Change nothing; tell which tags would go, and why
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+const PRUNE_EXAMPLES: &str = "Examples:
+  entrepot prune --dry-run
+  entrepot prune team/app team/web";
+
+/// Tell what became of a tag: when, by whom, from which manifest to which, oldest first.
+///
+/// The last 100 changes of each tag are remembered, those of a removed tag for 90 days. For what was fetched, a change
+/// is dated when it was noticed here.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = HISTORY_EXAMPLES)]
+pub struct History {
+    /// The image as clients write it: team/app:1, nginx, ghcr.io/org/app:1
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    #[command(flatten)]
+    pub asked: Asked,
+}
+
+const HISTORY_EXAMPLES: &str = "Examples:
+  entrepot history team/app:latest
+  entrepot history --json nginx:1.25";
 
 /// Check, show or print the configuration.
 #[derive(Clone, Debug, Args)]
@@ -232,5 +273,14 @@ mod tests {
         assert_eq!(parse("entrepot prefetch").err(), Some(clap::error::ErrorKind::MissingRequiredArgument));
         assert_eq!(parse("entrepot prefetch a --file b").err(), Some(clap::error::ErrorKind::ArgumentConflict));
         assert_eq!(parse("entrepot prefetch a --jobs 0").err(), Some(clap::error::ErrorKind::ValueValidation));
+    }
+    #[test]
+    fn prune_takes_repositories_and_history_one_image() {
+        let Ok(Command::Prune(prune)) = parse("entrepot prune --dry-run a/b c") else { panic!() };
+        assert_eq!((prune.repositories.len(), prune.dry_run), (2, true));
+        let Ok(Command::History(history)) = parse("entrepot history --json nginx") else { panic!() };
+        assert_eq!((history.image.as_str(), history.asked.json), ("nginx", true));
+        assert_eq!(parse("entrepot history").err(), Some(clap::error::ErrorKind::MissingRequiredArgument));
+        assert_eq!(parse("entrepot history a b").err(), Some(clap::error::ErrorKind::UnknownArgument));
     }
 }

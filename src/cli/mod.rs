@@ -6,7 +6,9 @@ pub mod config;
 mod errand;
 mod figures;
 mod healthcheck;
+mod history;
 mod prefetch;
+mod prune;
 mod serve;
 
 use std::process::ExitCode;
@@ -25,6 +27,8 @@ fn run(command: Command) -> ExitCode {
     match command {
         Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
         Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),
+        Command::Prune(arguments) => with_settings(&arguments.asked.sources(), |settings| prune::run(settings, arguments)),
+        Command::History(arguments) => with_settings(&arguments.asked.sources(), |settings| history::run(settings, arguments)),
         Command::Ls(arguments) => with_settings(&arguments.asked.sources(), |settings| care::ls(settings, arguments)),
         Command::Du(arguments) => with_settings(&arguments.asked.sources(), |settings| care::du(settings, arguments)),
         Command::Copy(arguments) => with_settings(&arguments.asked.sources(), |settings| care::copy(settings, arguments)),

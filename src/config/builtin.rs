@@ -44,7 +44,12 @@ impl Settings {
             },
             storage: Storage { data: PathBuf::from("./data"), reserve: 256 << 20 },
             cache: Cache { offline: false },
-            hosted: Hosted { redeploy: Redeploy::Allow, immutable_tags: Patterns::default(), sparse: false, reserved: Patterns::default() },
+            hosted: Hosted {
+                tags: TagPolicy { redeploy: Redeploy::Allow, immutable_tags: Patterns::default(), keep_last: None, keep_days: None },
+                rules: Vec::new(),
+                sparse: false,
+                reserved: Patterns::default(),
+            },
             group: Group { members: vec![Origin::Hosted, Origin::named("docker.io")], overlay: pattern("library/*") },
             upstreams: UPSTREAMS.iter().map(|(registry, _, _)| Upstream::builtin(registry)).collect(),
             auth: Auth { anonymous: Anonymous { pull: true, push: false, delete: false }, htpasswd: None, admin_password: None },

@@ -4,6 +4,7 @@ mod builtin;
 mod environment;
 mod faults;
 mod grammar;
+mod hosted;
 mod hosts;
 mod load;
 mod pattern;

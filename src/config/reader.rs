@@ -87,7 +87,7 @@ impl<'a> Reader<'a> {
         match node.value {
             Value::List(items) => items.into_iter().filter_map(|item| self.inner(key, item)).collect(),
             _ => {
-                let message = format!("expected a list of tables; write [[{key}]], or as one value [{{ … }}, {{ … }}]");
+                let message = format!("expected a list of tables; write [[{}]], or as one value [{{ … }}, {{ … }}]", self.name(key));
                 self.faults(key, vec![Fault { place: node.place, message }]);
                 Vec::new()
             }

@@ -1,6 +1,7 @@
 //! Reads every section but the upstreams into its settings: one line per key, checks beside the key they concern.
 
 use super::faults::{Fault, Place};
+use super::hosted;
 use super::hosts;
 use super::reader::{Reader, placed_texts};
 use super::settings::*;
@@ -17,7 +18,7 @@ pub(super) fn read(mut root: Reader<'_>, settings: &mut Settings) {
         table.read("offline", &mut settings.cache.offline, boolean);
         table.later(&["capacity", "keep_free"]);
     });
-    root.table("hosted", |table| hosted(table, &mut settings.hosted));
+    root.table("hosted", |table| hosted::read(table, &mut settings.hosted));
     upstreams::read(&mut root, &mut settings.upstreams);
     root.table("group", |table| group(table, &mut settings.group, &settings.upstreams));
     root.table("auth", |table| auth(table, &mut settings.auth));
@@ -66,14 +67,6 @@ fn limits(table: &mut Reader<'_>, into: &mut Limits) {
 fn storage(table: &mut Reader<'_>, into: &mut Storage) {
     table.read("data", &mut into.data, text_as(path));
     table.read("reserve", &mut into.reserve, size);
-}
-
-fn hosted(table: &mut Reader<'_>, into: &mut Hosted) {
-    let redeploy = choice(&[("allow", Redeploy::Allow), ("deny", Redeploy::Deny), ("read-only", Redeploy::ReadOnly)]);
-    table.read("redeploy", &mut into.redeploy, redeploy);
-    table.read("immutable_tags", &mut into.immutable_tags, patterns);
-    table.read("sparse", &mut into.sparse, choice(&[("refuse", false), ("allow", true)]));
-    table.read("reserved", &mut into.reserved, patterns);
 }
 
 fn group(table: &mut Reader<'_>, into: &mut Group, upstreams: &[Upstream]) {

@@ -66,10 +66,45 @@ pub struct Cache {
 
 #[derive(Clone, Debug)]
 pub struct Hosted {
-    pub redeploy: Redeploy,
-    pub immutable_tags: Patterns,
+    /// Of every repository that no rule is for.
+    pub tags: TagPolicy,
+    /// The first that matches holds.
+    pub rules: Vec<HostedRule>,
     pub sparse: bool,
     pub reserved: Patterns,
+}
+
+/// What may become of the tags of hosted repositories.
+#[derive(Clone, Debug)]
+pub struct TagPolicy {
+    pub redeploy: Redeploy,
+    pub immutable_tags: Patterns,
+    /// How many tags are kept, the newest; `None`: this lets none go.
+    pub keep_last: Option<usize>,
+    /// How many days a tag is kept; `None`: this lets none go.
+    pub keep_days: Option<usize>,
+}
+
+/// What holds for some hosted repositories.
+#[derive(Clone, Debug)]
+pub struct HostedRule {
+    pub repositories: Patterns,
+    /// Complete: what the rule does not say was taken from `[hosted]`.
+    pub tags: TagPolicy,
+}
+
+impl Hosted {
+    /// What holds for the tags of a repository, by its long name.
+    pub fn policy(&self, long_name: &str) -> &TagPolicy {
+        self.rules.iter().find(|rule| rule.repositories.matches(long_name)).map_or(&self.tags, |rule| &rule.tags)
+    }
+}
+
+impl TagPolicy {
+    /// Whether the tag stays what it was first pushed as.
+    pub fn is_immutable(&self, tag: &str) -> bool {
+        self.redeploy != Redeploy::Allow || self.immutable_tags.matches(tag)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,17 +48,14 @@ impl Settings {
         page.section("[cache]");
         page.line("offline", self.cache.offline);
         page.section("[hosted]");
-        page.line(
-            "redeploy",
-            match self.hosted.redeploy {
-                Redeploy::Allow => "allow",
-                Redeploy::Deny => "deny",
-                Redeploy::ReadOnly => "read-only",
-            },
-        );
-        page.line("immutable_tags", texts(self.hosted.immutable_tags.texts()));
+        self.hosted.tags.show(page);
         page.line("sparse", if self.hosted.sparse { "allow" } else { "refuse" });
         page.line("reserved", texts(self.hosted.reserved.texts()));
+        for rule in &self.hosted.rules {
+            page.section("[[hosted.rule]]");
+            page.line("repositories", texts(rule.repositories.texts()));
+            rule.tags.show(page);
+        }
         page.section("[group]");
         page.line("members", texts(self.group.members.iter().map(ToString::to_string)));
         page.line("overlay", texts(self.group.overlay.texts()));
@@ -84,6 +81,25 @@ impl Settings {
                 Requests::Off => "off",
             },
         );
+    }
+}
+
+impl TagPolicy {
+    fn show(&self, page: &mut Page) {
+        page.line(
+            "redeploy",
+            match self.redeploy {
+                Redeploy::Allow => "allow",
+                Redeploy::Deny => "deny",
+                Redeploy::ReadOnly => "read-only",
+            },
+        );
+        page.line("immutable_tags", texts(self.immutable_tags.texts()));
+        for (key, kept) in [("keep_last", self.keep_last), ("keep_days", self.keep_days)] {
+            if let Some(kept) = kept {
+                page.line(key, number(kept));
+            }
+        }
     }
 }
 

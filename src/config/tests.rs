@@ -114,6 +114,30 @@ fn variables_that_a_cluster_sets_do_no_harm_and_a_missing_underscore_is_told() {
 }
 
 #[test]
+fn the_first_rule_that_matches_holds_and_says_what_hosted_says_where_it_is_silent() {
+    let desk = Desk::with_file(
+        "[hosted]\nredeploy = \"deny\"\n\
+         [[hosted.rule]]\nrepositories = [\"team/web\", \"library/*\"]\nimmutable_tags = [\"v*\"]\n\
+         [[hosted.rule]]\nrepositories = [\"team/*\"]\nredeploy = \"allow\"\nkeep_last = 3\nkeep_days = 90\n",
+    );
+    let told = |hosted: &Hosted, name: &str| {
+        let policy = hosted.policy(name);
+        (policy.redeploy, policy.immutable_tags.texts().len(), policy.keep_last, policy.keep_days)
+    };
+    let file = desk.settings().hosted;
+    let variable = desk.variable("ENTREPOT_HOSTED__REDEPLOY", "read-only").settings().hosted;
+    for (hosted, redeploy) in [(file, Redeploy::Deny), (variable, Redeploy::ReadOnly)] {
+        assert_eq!(told(&hosted, "team/web"), (redeploy, 1, None, None));
+        assert_eq!(told(&hosted, "library/myapp"), (redeploy, 1, None, None));
+        assert_eq!(told(&hosted, "team/app"), (Redeploy::Allow, 0, Some(3), Some(90)));
+        assert_eq!(told(&hosted, "team/app/web"), (redeploy, 0, None, None));
+    }
+    let rules = r#"[{ repositories = ["**"], keep_days = 7 }]"#;
+    let settings = Desk::empty().variable("ENTREPOT_HOSTED__RULE", rules).settings();
+    assert_eq!(settings.hosted.policy("any/name").keep_days, Some(7));
+}
+
+#[test]
 fn the_file_is_the_named_one_else_the_variables_else_the_first_that_is_there() {
     let mut desk = Desk::empty();
     let level = |desk: &Desk| (desk.settings().log.level, load(&desk.sources).unwrap().from);
@@ -185,13 +209,18 @@ fn uncommented() -> String {
 fn the_annotated_default_says_what_is_built_in_key_by_key() {
     let builtin = Settings::builtin().to_toml();
     for text in [ANNOTATED, &uncommented()] {
-        let shown = Desk::with_file(text).settings().to_toml();
+        let mut settings = Desk::with_file(text).settings();
+        // An example, for none is built in.
+        settings.hosted.rules.retain(|rule| rule.repositories.texts() != ["team/**"]);
+        let shown = settings.to_toml();
         for (ours, theirs) in shown.lines().zip(builtin.lines()) {
             assert_eq!(ours, theirs);
         }
         assert_eq!(shown, builtin);
     }
-    assert_eq!(Desk::empty().settings().to_toml(), builtin);
+    for desk in [Desk::empty(), Desk::with_file(ANNOTATED)] {
+        assert_eq!(desk.settings().to_toml(), builtin);
+    }
 }
 
 #[test]
@@ -215,7 +244,7 @@ fn the_annotated_default_has_every_key_that_is_read() {
 
 #[test]
 fn what_is_shown_is_read_back_to_the_same() {
-    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
+    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
     let shown = Desk::with_file(text).settings().to_toml();
     assert!(!shown.contains("pw@"), "{shown}");
     assert!(shown.contains("external_url = \"https://r.example\"\n"), "{shown}");

@@ -8,6 +8,7 @@
 //! e repository child parent the edge               p repository parent child  the same, the other way round
 //! r repository subject referrer                    n origin name            the repository
 //! t repository tag          the tag                d repository digest tag  the same, by what it names
+//! h repository tag          the tag's history, also of a tag that is gone
 //! B name                    bound to an origin     u id                     the upload
 //! T                         totals                 P                        the journal's position
 //! ```

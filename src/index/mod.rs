@@ -11,6 +11,8 @@ mod local;
 mod rows;
 mod table;
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -43,10 +45,20 @@ pub trait Index: Send + Sync + 'static {
     async fn holders(&self, digest: &Digest, limit: usize) -> Result<Vec<Repository>, Unavailable>;
     /// Tags in lexical order, beginning after `after`, at most `limit`.
     async fn tags(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable>;
+    /// What became of the tag, oldest first, at most [`HISTORY`] moves; also of one that is gone.
+    async fn history(&self, repository: &Repository, tag: &Tag) -> Result<Vec<TagMove>, Unavailable>;
+    /// The last move of each tag that the repository had, in lexical order, beginning after `after`, at most `limit`.
+    async fn last_moves(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, Unavailable>;
     /// Names of one origin in lexical order, beginning after `after`, at most `limit`.
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable>;
-    /// Manifests of the repository whose subject is `subject`, in order of their digests.
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable>;
+    /// Manifests of the repository whose subject is `subject`, in order of their digests, beginning after `after`, at most `limit`.
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable>;
     /// The upstream that a group name stays with.
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable>;
     async fn upload(&self, id: &str) -> Result<Option<UploadRow>, Unavailable>;
@@ -89,6 +101,8 @@ pub trait Index: Send + Sync + 'static {
 pub enum Expect {
     /// The tag has this digest, or (`None`) does not exist.
     Tag(Repository, Tag, Option<Digest>),
+    /// The tag has this very row: it was not even named again.
+    TagRow(Repository, Tag, TagRow),
     /// The bytes are here (a live row).
     Live(Digest),
     /// The repository may read the blob.
@@ -99,6 +113,8 @@ pub enum Expect {
     Repository(Repository, bool),
     /// No other tag than these names the manifest.
     NamedOnlyBy(Repository, Digest, Vec<Tag>),
+    /// The repository has no other tags than these.
+    TagsAmong(Repository, BTreeSet<Tag>),
     /// The group name stays with nobody yet.
     Unbound(RepositoryName),
     /// The upload session exists.
@@ -146,6 +162,8 @@ pub enum Change {
     RemoveManifest {
         repository: Repository,
         digest: Digest,
+        /// Who removes it; empty for nobody in particular.
+        by: String,
     },
     /// The tag names the manifest. Makes the repository.
     Tag {
@@ -156,8 +174,15 @@ pub enum Change {
     Untag {
         repository: Repository,
         tag: Tag,
+        /// Who removes it; empty for nobody in particular.
+        by: String,
     },
-    /// Everything of the repository goes: tags, manifests, edges, links.
+    /// The history of a tag that is gone goes too. Nothing happens to that of a tag that is there.
+    Forget {
+        repository: Repository,
+        tag: Tag,
+    },
+    /// Everything of the repository goes: tags with their history, manifests, edges, links.
     RemoveRepository {
         repository: Repository,
     },
@@ -221,6 +246,22 @@ pub struct TagRow {
     pub at: u64,
     /// Who pushed it; empty for what was fetched or pushed by nobody in particular.
     pub by: String,
+}
+
+/// How many moves of a tag are remembered.
+pub const HISTORY: usize = 100;
+
+/// A tag began to name another manifest, or none. Naming the same one again is no move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagMove {
+    /// Unix milliseconds.
+    pub at: u64,
+    /// Who did it; empty for what was fetched or done by nobody in particular.
+    pub by: String,
+    /// `None`: the tag was not there.
+    pub from: Option<Digest>,
+    /// `None`: the tag was removed.
+    pub to: Option<Digest>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,6 +349,7 @@ impl Change {
             | Change::RemoveManifest { repository, .. }
             | Change::Tag { repository, .. }
             | Change::Untag { repository, .. }
+            | Change::Forget { repository, .. }
             | Change::RemoveRepository { repository } => Some(repository),
             Change::Live { .. } | Change::Doom { .. } | Change::Bury { .. } | Change::Bind { .. } => None,
             Change::Upload { .. } | Change::EndUpload { .. } => None,

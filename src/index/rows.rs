@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{self, Key, TOTALS};
 use super::life::{self, Life, Step};
 use super::table::{Batch, Table, TableError};
-use super::{BlobRow, Change, EdgeRow, Expect, ManifestRow, RepositoryRow, TagRow, Totals};
+use super::{BlobRow, Change, EdgeRow, Expect, HISTORY, ManifestRow, RepositoryRow, TagMove, TagRow, Totals};
 use crate::oci::{Digest, Repository, Tag};
 
 /// A blob's row as it is stored.
@@ -85,6 +85,7 @@ impl<'a> View<'a> {
                 let row: Option<TagRow> = self.row(tag_key(repository, tag).as_bytes())?;
                 row.map(|row| row.digest) == *digest
             }
+            Expect::TagRow(repository, tag, row) => self.row(tag_key(repository, tag).as_bytes())?.as_ref() == Some(row),
             Expect::Live(digest) => self.blob(digest)?.is_some_and(|blob| !blob.doomed),
             Expect::Linked(repository, digest) => self.has(&member(b'l', repository, digest))?,
             Expect::Manifest(repository, digest) => self.has(&member(b'm', repository, digest))?,
@@ -93,6 +94,11 @@ impl<'a> View<'a> {
                 let named = member(b'd', repository, digest);
                 let naming = self.keys(&named)?;
                 naming.iter().all(|key| tags.iter().any(|tag| tag.as_str().as_bytes() == &key[named.len()..]))
+            }
+            Expect::TagsAmong(repository, tags) => {
+                let all = Key::new(b't').repository(repository);
+                let known = |key: &[u8]| String::from_utf8_lossy(&key[all.len()..]).parse().is_ok_and(|tag: Tag| tags.contains(&tag));
+                self.keys(&all)?.iter().all(|key| known(key))
             }
             Expect::Unbound(name) => !self.has(&Key::new(b'B').text(name.as_str()))?,
             Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
@@ -144,14 +150,14 @@ impl<'a> View<'a> {
                 self.delete(holder(b'k', digest, repository).done());
             }
             Change::Manifest { repository, digest, row, edges } => self.manifest(at, repository, digest, row, edges)?,
-            Change::RemoveManifest { repository, digest } => self.remove_manifest(repository, digest)?,
-            Change::Tag { repository, tag, row } => {
-                self.untag(repository, tag)?;
-                self.put(tag_key(repository, tag), row);
-                self.put(member(b'd', repository, &row.digest).text(tag.as_str()), &());
-                self.repository(at, repository)?;
+            Change::RemoveManifest { repository, digest, by } => self.remove_manifest(at, repository, digest, by)?,
+            Change::Tag { repository, tag, row } => self.tag(at, repository, tag, Some(row), &row.by)?,
+            Change::Untag { repository, tag, by } => self.tag(at, repository, tag, None, by)?,
+            Change::Forget { repository, tag } => {
+                if !self.has(&tag_key(repository, tag))? {
+                    self.delete(history_key(repository, tag).done());
+                }
             }
-            Change::Untag { repository, tag } => self.untag(repository, tag)?,
             Change::RemoveRepository { repository } => self.remove_repository(repository)?,
             Change::Bind { name, origin } => {
                 let key = Key::new(b'B').text(name.as_str());
@@ -214,7 +220,7 @@ impl<'a> View<'a> {
         self.repository(at, repository)
     }
 
-    fn remove_manifest(&mut self, repository: &Repository, digest: &Digest) -> Result<(), TableError> {
+    fn remove_manifest(&mut self, at: u64, repository: &Repository, digest: &Digest, by: &str) -> Result<(), TableError> {
         let key = member(b'm', repository, digest);
         let Some(row) = self.row::<ManifestRow>(key.as_bytes())? else { return Ok(()) };
         if let Some(subject) = row.subject {
@@ -235,27 +241,48 @@ impl<'a> View<'a> {
         }
         let named = member(b'd', repository, digest);
         for naming in self.keys(&named)? {
-            let tag = String::from_utf8_lossy(&naming[named.len()..]).into_owned();
-            self.delete(Key::new(b't').repository(repository).text(&tag).done());
-            self.delete(naming);
+            if let Ok(tag) = String::from_utf8_lossy(&naming[named.len()..]).parse() {
+                self.tag(at, repository, &tag, None, by)?;
+            }
         }
         self.delete(holder(b'q', digest, repository).done());
         self.delete(key.done());
         Ok(())
     }
 
-    fn untag(&mut self, repository: &Repository, tag: &Tag) -> Result<(), TableError> {
+    /// Gives the tag its new row, or none, and its history the move.
+    fn tag(&mut self, at: u64, repository: &Repository, tag: &Tag, row: Option<&TagRow>, by: &str) -> Result<(), TableError> {
         let key = tag_key(repository, tag);
-        if let Some(row) = self.row::<TagRow>(key.as_bytes())? {
-            self.delete(member(b'd', repository, &row.digest).text(tag.as_str()).done());
-            self.delete(key.done());
+        let from = self.row::<TagRow>(key.as_bytes())?.map(|before| before.digest);
+        if let Some(from) = &from {
+            self.delete(member(b'd', repository, from).text(tag.as_str()).done());
         }
+        match row {
+            Some(row) => {
+                self.put(key, row);
+                self.put(member(b'd', repository, &row.digest).text(tag.as_str()), &());
+                self.repository(at, repository)?;
+            }
+            None => self.delete(key.done()),
+        }
+        self.moved(repository, tag, TagMove { at, by: by.to_owned(), from, to: row.map(|row| row.digest) })
+    }
+
+    fn moved(&mut self, repository: &Repository, tag: &Tag, step: TagMove) -> Result<(), TableError> {
+        if step.from == step.to {
+            return Ok(());
+        }
+        let key = history_key(repository, tag);
+        let mut history: Vec<TagMove> = self.row(key.as_bytes())?.unwrap_or_default();
+        history.push(step);
+        history.drain(..history.len().saturating_sub(HISTORY));
+        self.put(key, &history);
         Ok(())
     }
 
     fn remove_repository(&mut self, repository: &Repository) -> Result<(), TableError> {
         for (space, reverse) in
-            [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None)]
+            [(b'l', Some(b'k')), (b'm', Some(b'q')), (b'e', None), (b'p', None), (b'r', None), (b't', None), (b'd', None), (b'h', None)]
         {
             let prefix = Key::new(space).repository(repository);
             for key in self.keys(&prefix)? {
@@ -333,6 +360,10 @@ pub fn holder(space: u8, digest: &Digest, repository: &Repository) -> Key {
 
 pub fn tag_key(repository: &Repository, tag: &Tag) -> Key {
     Key::new(b't').repository(repository).text(tag.as_str())
+}
+
+pub fn history_key(repository: &Repository, tag: &Tag) -> Key {
+    Key::new(b'h').repository(repository).text(tag.as_str())
 }
 
 pub fn repository_key(repository: &Repository) -> Key {

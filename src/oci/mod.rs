@@ -9,6 +9,7 @@ mod name;
 mod path_name;
 mod range;
 mod reference;
+mod referrer;
 mod route;
 mod scope;
 
@@ -21,5 +22,6 @@ pub use range::{
     ByteRange, InvalidContentRange, Unsatisfiable, content_range, parse_content_range, parse_range, parse_upload_range, upload_range,
 };
 pub use reference::{InvalidReference, Reference, Tag};
+pub use referrer::Referrer;
 pub use route::{InvalidRoute, Route, UploadId};
 pub use scope::{Actions, Resource, Scope};

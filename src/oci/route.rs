@@ -1,4 +1,4 @@
-//! What a request under `/v2/` asks for: method and raw path become one typed value.
+//! What a request under `/v2/` or `/v1/` asks for: method and raw path become one typed value.
 //!
 //! Percent-encoding is undone exactly once, and only of what names, tags and digests are made of: some clients write `sha256%3A…`.
 //! No encoded byte separates, ends or climbs, so what a path means does not depend on who decoded it before.
@@ -17,6 +17,10 @@ pub enum Route {
     Base,
     /// `/v2/_catalog`
     Catalog,
+    /// `/v1/_ping`
+    Ping,
+    /// `/v1/search`
+    Search,
     /// `/v2/NAME/tags/list`
     Tags { name: PathName },
     /// `/v2/NAME/manifests/REFERENCE`
@@ -99,22 +103,26 @@ impl fmt::Display for UploadId {
 impl Route {
     /// Reads a request's method and its raw path, without the query.
     pub fn parse(method: &str, path: &str) -> Result<Route, InvalidRoute> {
-        let rest = match path {
-            "/v2" => "",
-            _ => path.strip_prefix("/v2/").ok_or(InvalidRoute::NotFound)?,
-        };
-        let rest = &*decoded(rest)?;
-        check_spelling(rest)?;
-        let route = match rest {
-            "" => Route::Base,
-            "_catalog" => Route::Catalog,
-            // Kept by the specification for extensions; no repository begins so.
-            _ if rest.starts_with('_') => return Err(InvalidRoute::NotFound),
-            _ => Route::of_repository(rest, method == "PUT")?,
+        let route = match path {
+            "/v1/_ping" => Route::Ping,
+            "/v1/search" => Route::Search,
+            "/v2" | "/v2/" => Route::Base,
+            _ => Route::of_registry(path.strip_prefix("/v2/").ok_or(InvalidRoute::NotFound)?, method == "PUT")?,
         };
         match route.methods() {
             allow if allow.contains(&method) => Ok(route),
             allow => Err(InvalidRoute::Method { allow }),
+        }
+    }
+
+    fn of_registry(rest: &str, writes: bool) -> Result<Route, InvalidRoute> {
+        let rest = &*decoded(rest)?;
+        check_spelling(rest)?;
+        match rest {
+            "_catalog" => Ok(Route::Catalog),
+            // Kept by the specification for extensions; no repository begins so.
+            _ if rest.starts_with('_') => Err(InvalidRoute::NotFound),
+            _ => Route::of_repository(rest, writes),
         }
     }
 
@@ -141,7 +149,8 @@ impl Route {
     /// The methods that the route takes: the `Allow` of a 405.
     pub fn methods(&self) -> &'static [&'static str] {
         match self {
-            Route::Base | Route::Catalog | Route::Tags { .. } | Route::Referrers { .. } => &["GET", "HEAD"],
+            Route::Base | Route::Catalog | Route::Ping | Route::Search => &["GET", "HEAD"],
+            Route::Tags { .. } | Route::Referrers { .. } => &["GET", "HEAD"],
             Route::Manifest { .. } => &["GET", "HEAD", "PUT", "DELETE"],
             Route::Blob { .. } => &["GET", "HEAD", "DELETE"],
             Route::Uploads { .. } => &["POST"],
@@ -152,7 +161,7 @@ impl Route {
     /// The repository that the request is about.
     pub fn name(&self) -> Option<&PathName> {
         match self {
-            Route::Base | Route::Catalog => None,
+            Route::Base | Route::Catalog | Route::Ping | Route::Search => None,
             Route::Tags { name } | Route::Uploads { name } | Route::Manifest { name, .. } => Some(name),
             Route::Blob { name, .. } | Route::Upload { name, .. } | Route::Referrers { name, .. } => Some(name),
         }
@@ -190,6 +199,8 @@ impl fmt::Display for Route {
         match self {
             Route::Base => write!(f, "/v2/"),
             Route::Catalog => write!(f, "/v2/_catalog"),
+            Route::Ping => write!(f, "/v1/_ping"),
+            Route::Search => write!(f, "/v1/search"),
             Route::Tags { name } => write!(f, "/v2/{name}/tags/list"),
             Route::Manifest { name, reference } => write!(f, "/v2/{name}/manifests/{reference}"),
             Route::Blob { name, digest } => write!(f, "/v2/{name}/blobs/{digest}"),
@@ -217,6 +228,8 @@ mod tests {
         assert_eq!(get("/v2"), Ok(Route::Base));
         assert_eq!(get("/v2/"), Ok(Route::Base));
         assert_eq!(get("/v2/_catalog"), Ok(Route::Catalog));
+        assert_eq!(get("/v1/_ping"), Ok(Route::Ping));
+        assert_eq!(get("/v1/search"), Ok(Route::Search));
         assert_eq!(get("/v2/a/b/tags/list"), Ok(Route::Tags { name: name.clone() }));
         let reference = Reference::Tag("latest".parse().unwrap());
         assert_eq!(get("/v2/a/b/manifests/latest"), Ok(Route::Manifest { name: name.clone(), reference }));
@@ -287,6 +300,8 @@ mod tests {
         for (method, path, code) in [
             ("GET", "/", "UNSUPPORTED"),
             ("GET", "/v3/", "UNSUPPORTED"),
+            ("GET", "/v1/", "UNSUPPORTED"),
+            ("POST", "/v1/search", "UNSUPPORTED"),
             ("GET", "/v2x", "UNSUPPORTED"),
             ("GET", "/v2/a", "UNSUPPORTED"),
             ("GET", "/v2/_oci/ext/discover", "UNSUPPORTED"),

@@ -72,8 +72,14 @@ impl Registry {
             }
             return Ok(found);
         }
+        // A pusher must not be told that what is made up was pushed.
         if reader.sight == Sight::Hosted {
             return Err(Miss::Unknown);
+        }
+        if let Some(hosted) = &standing.hosted
+            && let Some(found) = self.made_up(hosted, reference).await?
+        {
+            return Ok(found);
         }
         if let Reference::Digest(digest) = reference {
             for member in &standing.members {

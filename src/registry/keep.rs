@@ -3,8 +3,9 @@
 use bytes::Bytes;
 
 use super::manifests::{Found, Miss};
+use super::tags::seen_upstream;
 use super::{Error, Registry};
-use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow, TagRow};
+use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow};
 use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role, Tag};
 use crate::store::{DraftName, StoreError};
 use crate::upstream::{Cause, ManifestAnswer, Refusal};
@@ -41,8 +42,7 @@ impl Registry {
         let mut changes = vec![Change::Live { digest, size: row.size }];
         let edges = manifest.iter().flat_map(|m| &m.children).map(edge).collect();
         changes.push(Change::Manifest { repository: repository.clone(), digest, row, edges });
-        let tag = |(tag, at)| Change::Tag { repository: repository.clone(), tag, row: TagRow { digest, at, by: String::new() } };
-        changes.extend(tags.into_iter().map(tag));
+        changes.extend(tags.iter().map(|(tag, at)| seen_upstream(repository, tag, digest, *at)));
         self.note(changes).await?;
         Ok(found)
     }

@@ -1,65 +1,14 @@
-//! Lists: a repository's tags, and the repositories that can be pulled here.
+//! Whole lists, read page by page, for work that needs every entry.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::{Error, Kind, Reader, Registry, Target};
-use crate::auth::Who;
+use super::{Error, Registry};
 use crate::index::{ManifestRow, TagRow};
 use crate::oci::{Digest, Origin, Repository, RepositoryName, Tag};
 
-/// Names read from the index at once.
+/// Rows read from the index at once.
 const PAGE: usize = 1000;
 
-/// One page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page<T> {
-    pub entries: Vec<T>,
-    /// Whether more follow.
-    pub more: bool,
-}
-
 impl Registry {
-    /// At most `limit` tags after `after`, in lexical order.
-    pub async fn tags(&self, target: &Target, after: Option<&str>, limit: usize, reader: &Reader) -> Result<Page<Tag>, Error> {
-        let repositories = self.answering(target).await?;
-        let (mut tags, mut known) = (BTreeSet::new(), false);
-        for repository in repositories {
-            if self.shown(&repository, &reader.who) && self.index.repository(&repository).await?.is_some() {
-                known = true;
-                tags.extend(self.index.tags(&repository, after, limit + 1).await?.into_iter().map(|(tag, _)| tag));
-            }
-        }
-        if !known {
-            return Err(Error::new(
-                Kind::NameUnknown,
-                format!("there is no repository {} here; push to it or pull from it first", target.judged()),
-            ));
-        }
-        let more = tags.len() > limit;
-        Ok(Page { entries: tags.into_iter().take(limit).collect(), more })
-    }
-
-    /// At most `limit` names after `after`: hosted ones and, unless `hosted_only`, those that are cached, under the names they are pulled by.
-    pub async fn catalog(&self, after: Option<&str>, limit: usize, hosted_only: bool, reader: &Reader) -> Result<Page<String>, Error> {
-        let mut names = BTreeSet::new();
-        for name in self.names_of(&Origin::Hosted).await? {
-            names.insert(name.to_string());
-        }
-        let registries: Vec<_> = if hosted_only { Vec::new() } else { self.members.keys().cloned().collect() };
-        for registry in registries {
-            for name in self.names_of(&Origin::Upstream(registry.as_str().into())).await? {
-                let repository = Repository::upstream(&registry, &name);
-                if self.shown(&repository, &reader.who) {
-                    let at_root = self.group.contains(&repository.origin) && registry == "docker.io";
-                    names.insert(if at_root { name.short().to_string() } else { repository.to_string() });
-                }
-            }
-        }
-        let mut rest = names.into_iter().filter(|name| after.is_none_or(|after| name.as_str() > after));
-        let entries = rest.by_ref().take(limit).collect();
-        Ok(Page { entries, more: rest.next().is_some() })
-    }
-
+    /// Every repository of the origin.
     pub(super) async fn names_of(&self, origin: &Origin) -> Result<Vec<RepositoryName>, Error> {
         let mut names: Vec<RepositoryName> = Vec::new();
         loop {
@@ -96,39 +45,5 @@ impl Registry {
             }
             manifests.extend(page);
         }
-    }
-
-    /// Whether a list may name the repository, as far as is known without asking anybody.
-    pub(super) fn shown(&self, repository: &Repository, who: &Who) -> bool {
-        matches!(who, Who::User(_)) || self.known_public(repository)
-    }
-
-    /// The repositories whose lists answer for a name.
-    async fn answering(&self, target: &Target) -> Result<Vec<Repository>, Error> {
-        match target {
-            Target::Upstream(repository) => Ok(vec![repository.clone()]),
-            Target::Group(name) => {
-                let standing = self.standing(name).await?;
-                let members = if standing.closed.is_some() { Vec::new() } else { standing.members };
-                Ok(standing.hosted.into_iter().chain(members).collect())
-            }
-        }
-    }
-
-    /// The stored manifests whose subject is `digest`, of one artifact type if that is asked for.
-    pub async fn referrers(
-        &self,
-        target: &Target,
-        digest: &Digest,
-        artifact_type: Option<&str>,
-        reader: &Reader,
-    ) -> Result<Vec<(Digest, ManifestRow)>, Error> {
-        let repositories = self.answering(target).await?;
-        let mut found = BTreeMap::new();
-        for repository in repositories.iter().filter(|repository| self.shown(repository, &reader.who)) {
-            found.extend(self.index.referrers(repository, digest).await?);
-        }
-        let wanted = |row: &ManifestRow| artifact_type.is_none_or(|wanted| row.artifact_type.as_deref() == Some(wanted));
-        Ok(found.into_iter().filter(|(_, row)| wanted(row)).collect())
     }
 }

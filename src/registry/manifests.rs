@@ -7,8 +7,9 @@ use futures_util::StreamExt;
 
 use super::flight::FetchError;
 use super::questions::Answer;
+use super::tags::seen_upstream;
 use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
-use crate::index::{Change, CommitError, ManifestRow, TagRow, Unavailable};
+use crate::index::{CommitError, ManifestRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository, Tag};
 use crate::store::StoreError;
 use crate::upstream::{Cause, HeadAnswer, Refusal};
@@ -237,11 +238,13 @@ impl Registry {
 
     /// The answer to a question that others may share, as long as the reader's budget lasts; the question goes on without him.
     pub(super) async fn within<V: Clone>(&self, reader: &Reader, repository: &Repository, answer: Answer<V>) -> Result<Option<V>, Miss> {
-        let late = |_| {
-            let cause = Cause::Timeout(self.deadlines.budget);
-            Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
-        };
-        tokio::time::timeout_at(self.budget_of(reader).until.into(), answer).await.map_err(late)
+        tokio::time::timeout_at(self.budget_of(reader).until.into(), answer).await.map_err(|_| self.late(repository))
+    }
+
+    /// The repository's upstream did not answer in time.
+    pub(super) fn late(&self, repository: &Repository) -> Miss {
+        let cause = Cause::Timeout(self.deadlines.budget);
+        Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
     }
 
     async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {
@@ -279,8 +282,7 @@ impl Registry {
             match (reference, stored) {
                 (Reference::Tag(tag), Some(found)) => {
                     self.fetched.forget_head(repository, tag);
-                    let row = TagRow { digest: found.digest, at: now(), by: String::new() };
-                    self.note(vec![Change::Tag { repository: repository.clone(), tag: tag.clone(), row }]).await?;
+                    self.note(vec![seen_upstream(repository, tag, found.digest, now())]).await?;
                     return Ok(Outcome::Stored(found.fresh_for(member.settings().tag_ttl)));
                 }
                 (Reference::Tag(tag), None) if want == Want::Head && head.digest.is_some() => {

@@ -3,15 +3,20 @@
 //! Reads go to the hosted store first and then to the upstreams; writes go to the hosted store alone.
 
 mod blobs;
+mod catalog;
 mod collect;
 mod copy;
 mod epochs;
 mod error;
+mod fallback;
 mod fetched;
 pub mod flight;
 mod group;
+mod history;
 mod keep;
+mod keeping;
 mod listing;
+mod lists;
 mod manifests;
 mod member;
 mod mount;
@@ -19,7 +24,11 @@ mod prefetch;
 mod publish;
 mod purge;
 mod questions;
+mod referrers;
+mod search;
 mod stock;
+mod tag_list;
+mod tags;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -35,11 +44,13 @@ pub use blobs::{Blob, BlobBytes};
 pub use collect::{Collected, Collection, Sweep};
 pub use epochs::Ticket;
 pub use error::{Error, Kind};
-pub use listing::Page;
+pub use keeping::Surplus;
+pub use lists::Page;
 pub use manifests::Found;
 pub use member::Member;
 pub use prefetch::{Fetched, Platforms};
 pub use publish::Published;
+pub use referrers::Wanted;
 pub use stock::{Listed, Share, Usage};
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
@@ -47,7 +58,7 @@ pub use uploads::{Body, Progress};
 use crate::auth::Who;
 use crate::config::{Patterns, Settings};
 use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
-use crate::oci::{Origin, Repository, RepositoryName};
+use crate::oci::{Digest, Origin, Referrer, Repository, RepositoryName, Tag};
 use crate::store::BlobStore;
 use crate::upstream::{Budget, Deadlines};
 
@@ -66,6 +77,10 @@ pub struct Registry {
     epochs: epochs::Epochs,
     uploads: uploads::Sessions,
     fetched: fetched::Fetched,
+    tag_lists: Arc<lists::Lists<Repository, Tag>>,
+    referrer_lists: Arc<lists::Lists<(Repository, Digest), Referrer>>,
+    made_up: fallback::MadeUp,
+    searches: search::Searches,
     verdicts: visibility::Verdicts,
     /// How long what a pusher was told is here stays here.
     lease: Duration,
@@ -127,6 +142,10 @@ impl Registry {
             epochs: epochs::Epochs::default(),
             uploads: uploads::Sessions::default(),
             fetched: fetched::Fetched::default(),
+            tag_lists: Arc::new(lists::Lists::new()),
+            referrer_lists: Arc::new(lists::Lists::new()),
+            made_up: fallback::MadeUp::default(),
+            searches: search::Searches::default(),
             verdicts: visibility::Verdicts::default(),
             lease: tuning.lease,
             removing: tokio::sync::Mutex::default(),

@@ -1,19 +1,16 @@
-//! Publishing: manifests and tags of the hosted store, made and removed. Every change of a hosted tag goes through here.
+//! Publishing: manifests of the hosted store, made and removed. What becomes of tags is judged and done in `tags.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
 use super::keep::{edge, manifest_row};
-use super::{Error, Kind, Reader, Registry, now, to_the_end};
+use super::tags::Act;
+use super::{Error, Kind, Reader, Registry, to_the_end};
 use crate::auth::Who;
-use crate::config::Redeploy;
-use crate::index::{Change, CommitError, Expect, Lease, Promise, TagRow};
+use crate::index::{Change, Lease, Promise};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 use crate::upstream::ManifestAnswer;
-
-/// How often a commit that somebody else's commit got ahead of is tried again.
-const TRIES: usize = 5;
 
 /// A manifest that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,33 +93,10 @@ impl Registry {
         changes.push(Change::Live { digest, size: row.size });
         let edges = manifest.children.iter().map(edge).collect();
         changes.push(Change::Manifest { repository: hosted.clone(), digest, row, edges });
-        let committed = self.commit_tags(hosted, tags, digest, who, changes).await;
+        let act = Act::Name { tags: tags.to_vec(), digest, with: changes };
+        let committed = self.change_tags(hosted, act, who).await;
         drop((claim, leases));
         committed
-    }
-
-    /// Commits with the tags, all or none, as the redeploy policy allows: check and change are one step.
-    async fn commit_tags(&self, hosted: &Repository, tags: &[Tag], digest: Digest, who: &Who, changes: Vec<Change>) -> Result<(), Error> {
-        for _ in 0..TRIES {
-            let (mut expects, mut changes) = (Vec::new(), changes.clone());
-            for tag in tags {
-                let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
-                if current.is_some_and(|current| current != digest) && self.is_immutable(tag) {
-                    let text = format!("{hosted}:{tag} is immutable here and names another image already; push under a new tag");
-                    return Err(Error::new(Kind::TagImmutable, text));
-                }
-                if self.is_immutable(tag) {
-                    expects.push(Expect::Tag(hosted.clone(), tag.clone(), current));
-                }
-                let row = TagRow { digest, at: now(), by: who.name().to_owned() };
-                changes.push(Change::Tag { repository: hosted.clone(), tag: tag.clone(), row });
-            }
-            match self.commit(expects, changes, Promise::Durable).await {
-                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::Tag(..)) => continue,
-                done => return Ok(done?),
-            }
-        }
-        Err(changing(hosted))
     }
 
     /// Walks what the manifest reaches and gathers what the repository must gain from the others to serve it.
@@ -182,41 +156,14 @@ impl Registry {
     }
 
     /// Removes a tag, or a manifest with every tag that names it.
-    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference) -> Result<(), Error> {
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<(), Error> {
         let hosted = Repository::hosted(name);
         self.deletes(&hosted)?;
-        let unknown = || Error::new(Kind::ManifestUnknown, format!("{hosted} has no {reference} to delete"));
-        match reference {
-            Reference::Tag(tag) => {
-                let row = self.index.tag(&hosted, tag).await?.ok_or_else(unknown)?;
-                self.deletable(&hosted, tag)?;
-                let expect = Expect::Tag(hosted.clone(), tag.clone(), Some(row.digest));
-                let untag = Change::Untag { repository: hosted, tag: tag.clone() };
-                Ok(self.commit(vec![expect], vec![untag], Promise::Durable).await?)
-            }
-            Reference::Digest(digest) => {
-                self.index.manifest(&hosted, digest).await?.ok_or_else(unknown)?;
-                self.remove_manifest(&hosted, digest).await
-            }
-        }
-    }
-
-    /// Removes the manifest with every tag that names it; one that is pushed meanwhile is judged like the others.
-    async fn remove_manifest(&self, hosted: &Repository, digest: &Digest) -> Result<(), Error> {
-        for _ in 0..TRIES {
-            let tags = self.tags_naming(hosted, digest).await?;
-            for tag in &tags {
-                self.deletable(hosted, tag)?;
-            }
-            let there = Expect::Manifest(hosted.clone(), *digest);
-            let named = Expect::NamedOnlyBy(hosted.clone(), *digest, tags);
-            let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest };
-            match self.commit(vec![there, named], vec![remove], Promise::Durable).await {
-                Err(CommitError::Refused(expect)) if matches!(*expect, Expect::NamedOnlyBy(..)) => continue,
-                done => return Ok(done?),
-            }
-        }
-        Err(changing(hosted))
+        let act = match reference {
+            Reference::Tag(tag) => Act::Remove(tag.clone()),
+            Reference::Digest(digest) => Act::RemoveManifest(*digest),
+        };
+        self.change_tags(&hosted, act, who).await
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
@@ -228,11 +175,6 @@ impl Registry {
         }
         let unlink = Change::Unlink { repository: hosted, digest: *digest };
         Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
-    }
-
-    pub(super) async fn tags_naming(&self, repository: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
-        let tags = self.all_tags(repository).await?;
-        Ok(tags.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag).collect())
     }
 
     /// Whether pushing under the name changes what mirror clients get from an upstream.
@@ -250,33 +192,4 @@ impl Registry {
         }
         Ok(false)
     }
-
-    fn is_immutable(&self, tag: &Tag) -> bool {
-        self.hosted.redeploy == Redeploy::Deny || self.hosted.immutable_tags.matches(tag.as_str())
-    }
-
-    pub(super) fn writable(&self, hosted: &Repository) -> Result<(), Error> {
-        match self.hosted.redeploy {
-            Redeploy::ReadOnly => {
-                Err(Error::new(Kind::Denied, format!("{hosted} cannot be changed: this registry is read-only (hosted.redeploy)")))
-            }
-            Redeploy::Allow | Redeploy::Deny => Ok(()),
-        }
-    }
-
-    /// The specification has a kind of its own for a registry that deletes nothing.
-    fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
-        self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
-    }
-
-    pub(super) fn deletable(&self, hosted: &Repository, tag: &Tag) -> Result<(), Error> {
-        match self.is_immutable(tag) {
-            true => Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and cannot be deleted"))),
-            false => Ok(()),
-        }
-    }
-}
-
-fn changing(hosted: &Repository) -> Error {
-    Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again"))
 }

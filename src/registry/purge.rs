@@ -2,26 +2,24 @@
 
 use std::collections::BTreeSet;
 
+use super::tags::{Act, Purged, purge};
 use super::{Error, Kind, Registry, Target};
-use crate::index::{Change, EdgeKind, Expect, Promise};
+use crate::auth::{ADMIN, Who};
+use crate::index::{Change, EdgeKind, Promise};
 use crate::oci::{Digest, ImageName, Reference, Repository, RepositoryName};
 
 impl Registry {
     /// Removes a hosted image by tag or digest, as a client's DELETE does.
     pub async fn delete_image(&self, image: &ImageName) -> Result<(), Error> {
         let name = self.hosted_name(&image.path_name()).await?;
-        self.delete_manifest(&name, &image.reference).await
+        self.delete_manifest(&name, &image.reference, &Who::User(ADMIN.into())).await
     }
 
     /// Removes a hosted repository with all its tags; from then on the name belongs to nobody.
     pub async fn delete_repository(&self, name: &str) -> Result<(), Error> {
         let hosted = Repository::hosted(&self.hosted_name(name).await?);
-        self.writable(&hosted)?;
-        for (tag, _) in self.all_tags(&hosted).await? {
-            self.deletable(&hosted, &tag)?;
-        }
-        let there = Expect::Repository(hosted.clone(), true);
-        Ok(self.commit(vec![there], vec![Change::RemoveRepository { repository: hosted }], Promise::Durable).await?)
+        self.deletes(&hosted)?;
+        self.change_tags(&hosted, Act::RemoveRepository, &Who::User(ADMIN.into())).await
     }
 
     /// The name, where it belongs to hosted.
@@ -88,7 +86,7 @@ impl Registry {
         let mut changes = Vec::new();
         for repository in self.purgeable(name).await? {
             if self.index.repository(&repository).await?.is_some() {
-                changes.push(Change::RemoveRepository { repository });
+                changes.push(purge(&repository, Purged::Everything));
             }
         }
         match changes.is_empty() {
@@ -101,7 +99,7 @@ impl Registry {
     async fn forgetting(&self, repository: &Repository, reference: &Reference, root: Digest) -> Result<Vec<Change>, Error> {
         let mut changes = Vec::new();
         if let Reference::Tag(tag) = reference {
-            changes.push(Change::Untag { repository: repository.clone(), tag: tag.clone() });
+            changes.push(purge(repository, Purged::Tag(tag.clone())));
         }
         let (mut todo, mut gone, mut blobs) = (vec![root], BTreeSet::new(), BTreeSet::new());
         while let Some(digest) = todo.pop() {
@@ -118,14 +116,14 @@ impl Registry {
                     EdgeKind::Blob => drop(blobs.insert(child)),
                 }
             }
-            todo.extend(self.index.referrers(repository, &digest).await?.into_iter().map(|(referrer, _)| referrer));
+            todo.extend(self.index.referrers(repository, &digest, None, usize::MAX).await?.into_iter().map(|(referrer, _)| referrer));
         }
         for digest in blobs {
             if self.only_under(repository, &digest, &gone).await? {
                 changes.push(Change::Unlink { repository: repository.clone(), digest });
             }
         }
-        changes.extend(gone.into_iter().map(|digest| Change::RemoveManifest { repository: repository.clone(), digest }));
+        changes.extend(gone.into_iter().map(|digest| purge(repository, Purged::Manifest(digest))));
         Ok(changes)
     }
 

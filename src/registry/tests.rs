@@ -288,7 +288,7 @@ async fn a_manifest_goes_only_while_the_tags_that_were_judged_name_it() {
     let hosted = Repository::hosted(&name("team/app"));
     let expect = |tags: &[&str]| Expect::NamedOnlyBy(hosted.clone(), digest, tags.iter().map(|tag| tag.parse().unwrap()).collect());
     let commit = async |tags: &[&str]| {
-        let remove = Change::RemoveManifest { repository: hosted.clone(), digest };
+        let remove = Change::RemoveManifest { repository: hosted.clone(), digest, by: String::new() };
         house.registry.commit(vec![expect(tags)], vec![remove], Promise::Durable).await
     };
     assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]).into())));

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Error, Registry};
-use crate::index::{Change, CommitError, Expect, Promise};
 use crate::oci::{Digest, Repository};
 
 /// What keeps a manifest.
@@ -41,16 +40,6 @@ impl Registry {
             here.insert(digest, Standing { kept, parents, subject: row.subject });
         }
         Ok(leaving(here))
-    }
-
-    /// Removes the manifest unless something leads to it by now; whether it went.
-    pub(super) async fn remove_untagged(&self, hosted: &Repository, digest: &Digest) -> Result<bool, Error> {
-        let expects = vec![Expect::Alone(hosted.clone(), *digest), Expect::Unleased(*digest)];
-        let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest };
-        match self.commit(expects, vec![remove], Promise::Durable).await {
-            Err(CommitError::Refused(_)) => Ok(false),
-            made => Ok(made.map(|()| true)?),
-        }
     }
 }
 

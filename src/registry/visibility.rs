@@ -22,7 +22,8 @@ const HOLDS: Duration = Duration::from_secs(3600);
 pub struct Verdicts {
     /// Public or not, and since when that is known.
     known: Cache<Repository, (bool, Instant)>,
-    questions: Questions<(Repository, Reference), Result<bool, Refusal>>,
+    /// By manifest, or by the list of tags.
+    questions: Questions<(Repository, Option<Reference>), Result<bool, Refusal>>,
 }
 
 impl Default for Verdicts {
@@ -57,8 +58,22 @@ impl Registry {
         }
     }
 
+    /// Whether a list may name the repository, as far as is known without asking anybody.
+    pub(super) fn shown(&self, repository: &Repository, who: &Who) -> bool {
+        matches!(who, Who::User(_)) || self.known_public(repository)
+    }
+
     /// Whether the reader may see the repository; `reference` is what the upstream is asked with when there is no verdict.
     pub(super) async fn may_see(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Result<bool, Miss> {
+        self.may(repository, Some(reference), reader).await
+    }
+
+    /// The same for its list of tags, which the upstream is then asked for.
+    pub(super) async fn may_list(&self, repository: &Repository, reader: &Reader) -> Result<bool, Miss> {
+        self.may(repository, None, reader).await
+    }
+
+    async fn may(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Result<bool, Miss> {
         let Some(member) = self.member(repository) else { return Ok(true) };
         match (&reader.who, member.settings().visibility) {
             (Who::User(_), _) | (_, Visibility::Public) => Ok(true),
@@ -76,7 +91,7 @@ impl Registry {
         }
     }
 
-    async fn verdict(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Result<bool, Miss> {
+    async fn verdict(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Result<bool, Miss> {
         let known = self.verdicts.known.get(repository);
         if let Some((public, since)) = known
             && (since.elapsed() < HOLDS || self.forbids(repository).is_some())
@@ -104,11 +119,14 @@ impl Registry {
         }
     }
 
-    async fn ask_verdict(&self, repository: &Repository, reference: &Reference, reader: &Reader) -> Option<Result<bool, Refusal>> {
+    async fn ask_verdict(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Option<Result<bool, Refusal>> {
         let member = self.member(repository)?.clone();
-        let (name, reference, budget) = (repository.name.clone(), reference.clone(), self.budget());
+        let (name, reference, budget) = (repository.name.clone(), reference.cloned(), self.budget());
         let asked = self.verdicts.questions.ask((repository.clone(), reference.clone()), || async move {
-            let answer = member.upstream().anonymous_may_read(&name, &reference, budget).await;
+            let answer = match &reference {
+                Some(reference) => member.upstream().anonymous_may_read(&name, reference, budget).await,
+                None => member.upstream().anonymous_may_list(&name, budget).await,
+            };
             if let Err(refusal @ Refusal::Failed { .. }) = &answer {
                 tracing::warn!(%name, %refusal, "whether anonymous clients may see the repository cannot be asked");
             }

@@ -1,18 +1,19 @@
-//! Lists over HTTP: the base route, tags, referrers and the catalog, page by page.
+//! Lists over HTTP: tags, referrers and the catalog, page by page.
 
 use axum::Json;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use http::header::LINK;
+use http::header::{CONTENT_TYPE, HeaderValue, LINK, WARNING};
 use http::request::Parts;
 use serde_json::json;
 
 use super::Server;
-use super::access::Wish;
+use super::access::{Caller, Wish};
 use super::answers::Refusal;
 use super::manifests::{namespace, parameter, text};
-use crate::auth::{Action, Fault, Verdict, Who, judge_listing};
-use crate::oci::{Digest, PathName, Scope};
-use crate::registry::{Reader, Sight};
+use crate::auth::{Action, Fault, Verdict, Who, judge, judge_listing};
+use crate::oci::{Digest, PathName, Referrer, Repository, Scope};
+use crate::registry::{Page, Reader, Sight, Wanted};
 
 /// The most entries of one page, and how many there are when nobody says.
 const PAGE: usize = 1000;
@@ -33,42 +34,29 @@ impl Server {
         let wish = Wish { action: Action::Pull, target: &target, written: name, namespaced: ns.is_some() };
         let caller = self.admit(parts, &wish).await?;
         let reader = Reader::new(caller.who, Sight::Everything);
-        let (limit, last) = (limit(parts)?, parameter(parts, "last"));
-        let page = match limit {
-            0 => self
-                .registry
-                .tags(&target, last.as_deref(), 1, &reader)
-                .await
-                .map(|page| crate::registry::Page { entries: Vec::new(), ..page }),
-            limit => self.registry.tags(&target, last.as_deref(), limit, &reader).await,
-        }?;
+        let (limit, last) = (number(parts, "n", PAGE)?.min(PAGE), parameter(parts, "last"));
+        let page = self.registry.tags(&target, last.as_deref(), limit, &reader).await.map_err(|error| wish.refused(error))?;
         let tags: Vec<_> = page.entries.iter().map(|tag| tag.as_str()).collect();
-        let same = ns.map(|ns| format!("&ns={ns}")).unwrap_or_default();
-        let next = tags.last().filter(|_| page.more).map(|last| format!("/v2/{name}/tags/list?n={limit}&last={last}{same}"));
-        listed(json!({ "name": name.as_str(), "tags": tags }), next)
+        let next = tags.last().map(|last| vec![("n", limit.to_string()), ("last", (*last).to_owned())]);
+        let same = ns.map(|ns| ("ns", ns));
+        let response = Json(json!({ "name": name.as_str(), "tags": tags })).into_response();
+        listed(response, &page, &format!("/v2/{name}/tags/list"), next.into_iter().flatten().chain(same))
     }
 
     pub async fn catalog(&self, parts: &Parts) -> Result<Response, Refusal> {
-        let lenient = judge_listing(&self.rules, &Who::Anonymous) == Verdict::Allowed;
-        let caller = self.caller(parts, lenient, &[Scope::catalog()]).await?;
-        if judge_listing(&self.rules, &caller.who) != Verdict::Allowed {
-            return Err(Refusal::challenge(
-                "listing repositories needs a log-in: docker login HOST, then try again",
-                &[Scope::catalog()],
-                None,
-            ));
-        }
-        if caller.claims.as_ref().is_some_and(|claims| !claims.grants_listing()) {
-            let text = "the token was not made for listing repositories; ask for another one";
-            return Err(Refusal::challenge(text, &[Scope::catalog()], Some(Fault::InsufficientScope)));
-        }
-        let hosted_only = parameter(parts, "source").as_deref() == Some("hosted");
-        let reader = Reader::new(caller.who, Sight::Everything);
-        let (limit, last) = (limit(parts)?, parameter(parts, "last"));
-        let page = self.registry.catalog(last.as_deref(), limit, hosted_only, &reader).await?;
-        let source = if hosted_only { "&source=hosted" } else { "" };
-        let next = page.entries.last().filter(|_| page.more).map(|last| format!("/v2/_catalog?n={limit}&last={last}{source}"));
-        listed(json!({ "repositories": page.entries }), next)
+        let caller = self.admit_listing(parts).await?;
+        let hosted_only = match parameter(parts, "source").as_deref() {
+            None => false,
+            Some("hosted") => true,
+            Some(other) => return Err(unusable(format!("source={other}: the one source that can be asked for is source=hosted"))),
+        };
+        let (limit, last) = (number(parts, "n", PAGE)?.min(PAGE), parameter(parts, "last"));
+        let reader = Reader::new(caller.who.clone(), Sight::Everything);
+        let page = self.registry.catalog(last.as_deref(), limit, hosted_only, &reader, &self.readable_by(&caller.who)).await?;
+        let next = page.entries.last().map(|last| vec![("n", limit.to_string()), ("last", last.clone())]);
+        let same = hosted_only.then(|| ("source", "hosted".to_owned()));
+        let response = Json(json!({ "repositories": page.entries })).into_response();
+        listed(response, &page, "/v2/_catalog", next.into_iter().flatten().chain(same))
     }
 
     /// The manifests that name this one as their subject, as an image index.
@@ -79,45 +67,70 @@ impl Server {
         let caller = self.admit(parts, &wish).await?;
         let reader = Reader::new(caller.who, Sight::Everything);
         let filter = parameter(parts, "artifactType");
-        let found = self.registry.referrers(&target, digest, filter.as_deref(), &reader).await?;
-        let manifests: Vec<_> = found
-            .iter()
-            .map(|(digest, row)| {
-                let mut entry = json!({ "mediaType": row.media_type, "digest": digest, "size": row.size });
-                if let Some(artifact_type) = &row.artifact_type {
-                    entry["artifactType"] = json!(artifact_type);
-                }
-                if !row.annotations.is_empty() {
-                    entry["annotations"] =
-                        row.annotations.iter().map(|(key, value)| (key.clone(), json!(value))).collect::<serde_json::Map<_, _>>().into();
-                }
-                entry
-            })
-            .collect();
-        let index = "application/vnd.oci.image.index.v1+json";
-        let mut response = Json(json!({ "schemaVersion": 2, "mediaType": index, "manifests": manifests })).into_response();
-        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(index));
+        let after = parameter(parts, "last").map(|text| text.parse());
+        let after = after.transpose().map_err(|why| unusable(format!("last={}: {why}", parameter(parts, "last").unwrap_or_default())))?;
+        let wanted = Wanted { artifact_type: filter.as_deref(), after, limit: number(parts, "n", PAGE)?.min(PAGE) };
+        let page = self.registry.referrers(&target, digest, wanted, &reader).await.map_err(|error| wish.refused(error))?;
+        let mut response = Response::new(Body::from(Referrer::index(&page.entries)));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(Referrer::INDEX));
         if filter.is_some() {
-            response.headers_mut().insert("oci-filters-applied", http::HeaderValue::from_static("artifactType"));
+            response.headers_mut().insert("oci-filters-applied", HeaderValue::from_static("artifactType"));
         }
-        Ok(response)
+        let next = page.entries.last().map(|last| vec![("n", wanted.limit.to_string()), ("last", last.digest.to_string())]);
+        let same = filter.clone().map(|filter| ("artifactType", filter)).into_iter().chain(ns.map(|ns| ("ns", ns)));
+        listed(response, &page, &format!("/v2/{name}/referrers/{digest}"), next.into_iter().flatten().chain(same))
+    }
+
+    /// Who may list repositories: a token that was made for it, or for nothing in particular, and whoever may pull.
+    pub async fn admit_listing(&self, parts: &Parts) -> Result<Caller, Refusal> {
+        let lenient = judge_listing(&self.rules, &Who::Anonymous) == Verdict::Allowed;
+        let caller = self.caller(parts, lenient, &[Scope::catalog()]).await?;
+        if judge_listing(&self.rules, &caller.who) != Verdict::Allowed {
+            let text = "listing repositories needs a log-in: docker login HOST, then try again";
+            return Err(Refusal::challenge(text, &[Scope::catalog()], None));
+        }
+        if caller.claims.as_ref().is_some_and(|claims| !claims.grants_listing()) {
+            let text = "the token was not made for listing repositories; ask for another one";
+            return Err(Refusal::challenge(text, &[Scope::catalog()], Some(Fault::InsufficientScope)));
+        }
+        Ok(caller)
+    }
+
+    /// Which repositories a list may name to `who`.
+    pub fn readable_by(&self, who: &Who) -> impl Fn(&Repository) -> bool + Sync {
+        move |repository| judge(&self.rules, who, Action::Pull, repository) == Verdict::Allowed
     }
 }
 
-fn limit(parts: &Parts) -> Result<usize, Refusal> {
-    match parameter(parts, "n") {
-        None => Ok(PAGE),
-        Some(text) => match text.parse::<u64>() {
-            Ok(n) => Ok((n as usize).min(PAGE)),
-            Err(_) => Err(Refusal::Malformed { code: "PAGINATION_NUMBER_INVALID", message: format!("n={text} is no number of entries") }),
-        },
+/// A parameter that is a number; `otherwise` where it is not there.
+pub fn number(parts: &Parts, name: &str, otherwise: usize) -> Result<usize, Refusal> {
+    let Some(text) = parameter(parts, name) else { return Ok(otherwise) };
+    // What is too large for a number is no less clear.
+    match !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+        true => Ok(text.parse().unwrap_or(usize::MAX)),
+        false => Err(unusable(format!("{name}={text} is no number: ask with {name}=100, or without {name}"))),
     }
 }
 
-fn listed(list: serde_json::Value, next: Option<String>) -> Result<Response, Refusal> {
-    let mut response = Json(list).into_response();
-    if let Some(next) = next {
-        response.headers_mut().insert(LINK, text(&format!("<{next}>; rel=\"next\""))?);
+fn unusable(message: String) -> Refusal {
+    Refusal::Malformed { code: "PAGINATION_NUMBER_INVALID", message }
+}
+
+/// The answer with the address of the next page, where there is one, and a warning where entries may be missing.
+fn listed<T>(
+    mut response: Response,
+    page: &Page<T>,
+    path: &str,
+    next: impl Iterator<Item = (&'static str, String)>,
+) -> Result<Response, Refusal> {
+    let headers = response.headers_mut();
+    if page.more {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(next).finish();
+        headers.insert(LINK, text(&format!("<{path}?{query}>; rel=\"next\""))?);
+    }
+    if page.stale {
+        let warning = "110 entrepot \"the upstream could not be asked: this list has what is known here\"";
+        headers.insert(WARNING, HeaderValue::from_static(warning));
     }
     Ok(response)
 }

@@ -82,7 +82,7 @@ impl Server {
 
     async fn delete_manifest(&self, parts: &Parts, name: &PathName, reference: &Reference) -> Result<Response, Refusal> {
         let (hosted, caller) = self.admit_write(parts, name, Action::Delete).await?;
-        self.registry.delete_manifest(&hosted, reference).await?;
+        self.registry.delete_manifest(&hosted, reference, &caller.who).await?;
         tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %reference, "deleted");
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;

@@ -10,6 +10,7 @@ mod lists;
 mod manifests;
 mod probes;
 mod requests;
+mod search;
 mod token;
 mod unread;
 mod uploads;
@@ -81,7 +82,7 @@ impl Server {
     }
 }
 
-/// Everything under `/v2/`, and what is nowhere.
+/// Everything under `/v2/` and `/v1/`, and what is nowhere.
 async fn registry(State(server): State<Arc<Server>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let unread = unread::Returned::default();
@@ -108,6 +109,8 @@ impl Server {
         match Route::parse(parts.method.as_str(), parts.uri.path())? {
             Route::Base => self.base_route(parts).await,
             Route::Catalog => self.catalog(parts).await,
+            Route::Ping => Ok(self.ping()),
+            Route::Search => self.search(parts).await,
             Route::Tags { name } => self.tags(parts, &name).await,
             Route::Manifest { name, reference } => self.manifest(parts, &name, &reference, body).await,
             Route::Blob { name, digest } => self.blob(parts, &name, &digest).await,

@@ -58,6 +58,7 @@ fn shape(path: &str) -> &'static str {
     match path {
         "/v2/" | "/v2" => "base",
         "/v2/_catalog" => "catalog",
+        "/v1/search" | "/v1/_ping" => "search",
         "/token" => "token",
         "/healthz" | "/readyz" | "/metrics" => "probe",
         _ => kinds.iter().find(|(part, _)| path.contains(part)).map_or("other", |(_, kind)| kind),

@@ -1,14 +1,18 @@
-//! Work that nobody waits for at a socket: filling the cache ahead, ending uploads that nobody finishes, removing what nobody needs,
-//! and what commands ask for, with the control socket by which they reach a running server.
+//! Work that nobody waits for at a socket: filling the cache ahead, ending uploads that nobody finishes, letting old tags go,
+//! removing what nobody needs, and what commands ask for, with the control socket by which they reach a running server.
 
 mod collect;
 pub mod control;
+mod history;
 mod images;
 mod prefetch;
+pub mod prune;
 mod request;
 pub mod uploads;
 
 pub use collect::{Gathering, Tempo, keep_collecting};
+pub use history::MoveEvent;
 pub use images::{Copy, Names, Outcome, Room};
 pub use prefetch::{Event, Order};
+pub use prune::{PruneEvent, PruneOrder};
 pub use request::{Reply, Request, carry_out};

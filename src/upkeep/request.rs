@@ -8,8 +8,10 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::collect::gc;
+use super::history::history;
 use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
+use super::prune::{PruneOrder, prune};
 use crate::registry::{Registry, Sweep};
 
 /// Replies that may wait for a slow listener.
@@ -20,6 +22,9 @@ const QUEUE: usize = 256;
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     Prefetch(Order),
+    Prune(PruneOrder),
+    /// Of an image's tag.
+    History(String),
     Gc(Sweep),
     /// Of the images that match the pattern, where there is one.
     Ls(Option<String>),
@@ -74,6 +79,8 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Delete(names) => images::delete(registry, names, teller).await,
             Request::Purge(names) => images::purge(registry, names, teller).await,
             Request::Copy(order) => images::copy(registry, order, teller).await,
+            Request::Prune(order) => prune(registry, order, teller).await,
+            Request::History(image) => history(registry, image, teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });

@@ -57,7 +57,7 @@ impl Upstream {
 }
 
 fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest) -> Ask<'a> {
-    Ask { kind, method, name, what: format!("blobs/{digest}"), headers: HeaderMap::new(), anonymous: false }
+    Ask { kind, method, name, what: format!("blobs/{digest}"), query: String::new(), headers: HeaderMap::new(), anonymous: false }
 }
 
 fn malformed(text: &str) -> Cause {

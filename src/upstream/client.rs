@@ -33,6 +33,8 @@ pub(super) enum Kind {
     Manifest,
     BlobHead,
     Blob,
+    List,
+    Search,
     Token,
 }
 
@@ -43,6 +45,8 @@ impl Kind {
             Kind::Manifest => "manifest",
             Kind::BlobHead => "blob-head",
             Kind::Blob => "blob",
+            Kind::List => "list",
+            Kind::Search => "search",
             Kind::Token => "token",
         }
     }
@@ -93,6 +97,10 @@ impl Upstream {
 
     pub fn settings(&self) -> &config::Upstream {
         &self.settings
+    }
+
+    pub(super) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     /// Whether any endpoint answered when it was last asked. When none did, a caller who has something old need not wait.

@@ -106,7 +106,7 @@ fn malformed(text: &str) -> Cause {
 
 fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, reference: &Reference, anonymous: bool) -> Ask<'a> {
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(TYPES))]);
-    Ask { kind, method, name, what: format!("manifests/{reference}"), headers, anonymous }
+    Ask { kind, method, name, what: format!("manifests/{reference}"), query: String::new(), headers, anonymous }
 }
 
 fn told_digest(headers: &HeaderMap) -> Option<Digest> {

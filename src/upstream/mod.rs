@@ -6,9 +6,11 @@ mod body;
 mod challenge;
 mod client;
 mod endpoints;
+mod lists;
 mod manifests;
 mod realm;
 mod request;
+mod search;
 mod tokens;
 mod verdict;
 mod wire;
@@ -20,6 +22,7 @@ use bytes::Bytes;
 use crate::oci::Digest;
 
 pub use client::Upstream;
+pub use search::Hit;
 
 /// Every deadline towards upstreams, in one value so that tests can use a tenth of each.
 #[derive(Clone, Copy, Debug)]

@@ -30,6 +30,8 @@ pub(super) struct Ask<'a> {
     pub(super) name: &'a RepositoryName,
     /// What follows the name: `manifests/latest`.
     pub(super) what: String,
+    /// Without its question mark; empty for none.
+    pub(super) query: String,
     pub(super) headers: HeaderMap,
     /// Without the endpoint's credentials, even where it has some.
     pub(super) anonymous: bool,
@@ -52,10 +54,12 @@ impl Upstream {
         loop {
             let place = self.place(ask.kind).await;
             grant = grant.or_else(|| self.tokens.granted_by_now(&key));
+            let mut url = endpoint.url(&format!("{}/{}", ask.name, ask.what));
+            url.set_query(Some(ask.query.as_str()).filter(|query| !query.is_empty()));
             let question = Question {
                 lane: ask.kind.lane(),
                 method: ask.method.clone(),
-                url: endpoint.url(&format!("{}/{}", ask.name, ask.what)),
+                url,
                 headers: ask.headers.clone(),
                 authorization: grant.as_ref().map(|grant| &grant.header),
             };
@@ -76,7 +80,7 @@ impl Upstream {
     }
 
     /// A place among the few questions that run at once. Blob bodies have theirs elsewhere.
-    async fn place(&self, kind: Kind) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn place(&self, kind: Kind) -> Option<SemaphorePermit<'_>> {
         match kind.lane() {
             Lane::Api => Some(self.places.acquire().await.expect("the semaphore is never closed")),
             Lane::Blobs => None,

@@ -71,6 +71,9 @@ logs_in_and_back_out() {
   log_in "$PASSWORD"
 }
 
+# finds TERM NAME: a search at the address names the repository.
+finds() { docker search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$2"; }
+
 docker_cases() {
   DEBIAN=$(upstream_digest library/debian 12)
   MULTI=$(upstream_digest library/multi 1)
@@ -93,9 +96,12 @@ docker_cases() {
   check "the same image is pushed under a second name" pushes debian:12 team/second 1
   check "what was pulled through the address is pushed back under the same name" pushes_back small 1
   check "what was pushed is pulled" pulls_hosted team/app 1
+  check "docker search finds what was pushed" finds app team/app
+  check "docker search finds what is cached" finds debian debian
 
   stop_upstream
   check "everything is pulled again with the upstream stopped" pulls_all_again
+  check "docker search finds what is here with the upstream stopped" finds debian debian
   restart_entrepot
   check "everything is pulled again after a restart, the upstream still stopped" pulls_all_again
   check "what was pushed back is pulled with the upstream stopped" pulls_hosted small 1

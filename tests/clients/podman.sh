@@ -39,6 +39,12 @@ pushes_back() {
   pushes "$ADDRESS/$1:$2" "$1" "$2"
 }
 
+# finds TERM NAME: a search at the address names the repository.
+finds() { podman search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$ADDRESS/$2"; }
+
+# lists_tag NAME TAG
+lists_tag() { podman search --list-tags --format '{{.Tag}}' "$ADDRESS/$1" | tr -d ' ' | grep -Fx "$2"; }
+
 pulls_all_again() {
   forget_images
   pulled docker.io/library/debian:12 "$DEBIAN"
@@ -63,6 +69,9 @@ check "an image is pushed" pushes docker.io/library/multi:1 team/app 1
 check "a large image is pushed" pushes docker.io/library/debian:12 team/base 1
 check "the same image is pushed under a second name" pushes docker.io/library/debian:12 team/second 1
 check "what was pulled through the address is pushed back under the same name" pushes_back small 1
+check "podman search finds what was pushed" finds app team/app
+check "podman search finds what is cached" finds debian debian
+check "podman search lists an image's tags" lists_tag debian 12
 stop_upstream
 check "everything is pulled again with the upstream stopped" pulls_all_again
 restart_entrepot

@@ -99,23 +99,12 @@ impl Desk {
 
     /// Opens an upload; its path.
     pub async fn begin(&self) -> String {
-        let answer = self.client.post(&format!("/v2/{}/blobs/uploads/", self.name), "").await.expect(202);
-        self.place(&answer)
-    }
-
-    /// The path that an answer's `Location` leads to.
-    pub fn place(&self, answer: &Answer) -> String {
-        let location = answer.header("location");
-        assert!(!location.is_empty(), "a Location is missing: {answer:?}");
-        match location.split_once("://") {
-            Some((_, rest)) => rest[rest.find('/').expect("a path follows the host")..].to_owned(),
-            None => location.to_owned(),
-        }
+        self.client.begin(&self.name).await
     }
 
     /// The answer's `Location` leads to these bytes.
     pub async fn leads_to(&self, answer: &Answer, bytes: &[u8]) {
-        assert_eq!(self.client.get(&self.place(answer)).await.expect(200).body, bytes);
+        assert_eq!(self.client.get(&answer.location()).await.expect(200).body, bytes);
     }
 
     pub async fn has_blob(&self, bytes: &Bytes) {
@@ -129,9 +118,4 @@ impl Desk {
     pub fn blob(&self, digest: &Digest) -> String {
         format!("/v2/{}/blobs/{digest}", self.name)
     }
-}
-
-/// The path that closes an upload.
-pub fn closing(place: &str, digest: impl std::fmt::Display) -> String {
-    format!("{place}{}digest={digest}", if place.contains('?') { '&' } else { '?' })
 }

@@ -99,11 +99,15 @@ async fn pulling_blobs_honours_ranges() {
             assert_eq!(answer.header("content-range"), format!("bytes {}-{}/2048", part.start, part.end - 1), "{range}");
             assert_eq!(answer.body, blob.slice(part), "{range}");
         }
-        for range in ["bytes=2048-", "bytes=5000-10000", "bytes=500-0", "bytes=-0"] {
+        for range in ["bytes=2048-", "bytes=5000-10000", "bytes=-0"] {
             let answer = shelf.client.range(&path, range).await.expect(416);
             assert_eq!(answer.header("content-range"), "bytes */2048", "{range}");
         }
-        assert_eq!(shelf.client.range(&path, "lines=1-2").await.expect(200).body, blob);
+        // What is no range may be refused or ignored.
+        for range in ["bytes=500-0", "bytes=a-b", "lines=1-2"] {
+            let answer = shelf.client.range(&path, range).await;
+            assert!(answer.status == 416 || answer.status == 200 && answer.body == blob, "{range}: {}", answer.status);
+        }
     })
     .await;
 }

@@ -6,7 +6,7 @@ use crate::app::*;
 
 #[tokio::test]
 async fn with_redeploy_deny_a_tag_is_immutable_once_pushed() {
-    let app = App::with(|settings| settings.hosted.redeploy = Redeploy::Deny).await;
+    let app = App::with(|settings| settings.hosted.tags.redeploy = Redeploy::Deny).await;
     let alice = app.user("alice");
     let (one, two) = (build("one", &[]), build("two", &[]));
     alice.push("team/app", "v1", &one).await;
@@ -20,7 +20,7 @@ async fn with_redeploy_deny_a_tag_is_immutable_once_pushed() {
 
 #[tokio::test]
 async fn two_pushes_cannot_both_find_a_tag_free() {
-    let app = App::with(|settings| settings.hosted.redeploy = Redeploy::Deny).await;
+    let app = App::with(|settings| settings.hosted.tags.redeploy = Redeploy::Deny).await;
     let images: Vec<_> = (0..8).map(|i| build(&format!("image {i}"), &[])).collect();
     for image in &images {
         app.user("alice").push_blob("team/app", &image.config).await;
@@ -35,7 +35,7 @@ async fn two_pushes_cannot_both_find_a_tag_free() {
 
 #[tokio::test]
 async fn immutable_tags_are_those_that_match_the_patterns() {
-    let app = App::with(|settings| settings.hosted.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
+    let app = App::with(|settings| settings.hosted.tags.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
     let alice = app.user("alice");
     let (one, two) = (build("one", &[]), build("two", &[]));
     for tag in ["v1", "latest"] {
@@ -53,7 +53,7 @@ async fn a_read_only_registry_serves_and_takes_nothing() {
     let mut app = App::start().await;
     let image = build("one", &[]);
     app.user("alice").push("team/app", "v1", &image).await;
-    app.restart_with(|settings| settings.hosted.redeploy = Redeploy::ReadOnly).await;
+    app.restart_with(|settings| settings.hosted.tags.redeploy = Redeploy::ReadOnly).await;
     let alice = app.user("alice");
     assert_eq!(app.anonymous().pull("team/app", "v1").await.manifest, image.manifest);
     let refused = alice.put_manifest("team/app", "v2", IMAGE, image.manifest.clone()).await.expect(403);

@@ -28,6 +28,7 @@ async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
         format!("/v2/team/app/referrers/{}", image.digest()),
         "/v2/team/app/tags/list".to_owned(),
         "/v2/_catalog".to_owned(),
+        "/v1/search?q=team".to_owned(),
     ];
     // Alice's answers must not become hot for others.
     for _ in 0..2 {
@@ -68,6 +69,7 @@ async fn what_only_our_account_sees_upstream_is_for_signed_in_users() {
     app.landed().await;
     app.anonymous().pull("org/open", "v1").await;
     app.anonymous().pull("nginx", "latest").await;
+    app.landed().await;
 
     let paths = [
         "/v2/corp/app/manifests/v1".to_owned(),
@@ -83,7 +85,15 @@ async fn what_only_our_account_sees_upstream_is_for_signed_in_users() {
                 assert!(refused.message().contains("log-in"), "{}", refused.message());
             }
         }
-        app.anonymous().get("/v2/corp/app/tags/list").await.expect(404);
+        let referrers = format!("/v2/corp/app/referrers/{}", secret.digest);
+        for path in ["/v2/corp/app/tags/list", "/v2/docker.io/corp/app/tags/list", &referrers] {
+            let refused = app.anonymous().get(path).await.expect(401);
+            assert!(refused.message().contains("log-in"), "{}", refused.message());
+            app.user("alice").get(path).await.expect(200);
+        }
+        let search = "/v1/search?q=corp";
+        assert!(!String::from_utf8_lossy(&app.anonymous().get(search).await.expect(200).body).contains("corp/app"));
+        assert!(String::from_utf8_lossy(&app.user("alice").basic().get(search).await.expect(200).body).contains("corp/app"));
         assert!(!String::from_utf8_lossy(&app.anonymous().get("/v2/_catalog").await.body).contains("corp/app"));
         assert!(String::from_utf8_lossy(&app.user("alice").basic().get("/v2/_catalog").await.body).contains("corp/app"));
     };

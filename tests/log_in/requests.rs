@@ -99,5 +99,8 @@ async fn a_catalog_needs_its_scope_or_an_open_door() {
     app.user("alice").get("/v2/_catalog").await.expect(200);
     // podman lists and searches with a token that has no scope.
     let answer = app.user("alice").token(&[]).await;
-    app.anonymous().with_token(answer.json()["token"].as_str().unwrap()).get("/v2/_catalog").await.expect(200);
+    for path in ["/v2/_catalog", "/v1/search?q=nginx"] {
+        app.anonymous().with_token(answer.json()["token"].as_str().unwrap()).get(path).await.expect(200);
+        app.anonymous().bare().get(path).await.expect(401);
+    }
 }

@@ -89,6 +89,11 @@ async fn reserved_names_cause_no_question_upstream() {
                 assert!(refused.message().contains("reserved"), "{}", refused.message());
                 client.head(&path).await.expect(404);
             }
+            let refused = client.get(&format!("/v2/{name}/tags/list")).await.expect(404);
+            assert!(refused.message().contains("reserved"), "{}", refused.message());
+            let none = client.get(&format!("/v2/{name}/referrers/{}", Digest::of(b"none"))).await.expect(200);
+            assert_eq!(none.json()["manifests"], json!([]));
+            client.get(&format!("/v1/search?q={name}")).await.expect(200);
         }
     }
     assert_eq!(app.hub.requests(), 0);
@@ -102,6 +107,7 @@ async fn reserved_names_are_not_asked_for_under_a_prefix_either() {
     let app = App::with(|settings| settings.hosted.reserved = Patterns::new(&["corp/**"]).unwrap()).await;
     app.hub.image("corp/app", "latest", &[]);
     app.anonymous().get("/v2/docker.io/corp/app/manifests/latest").await.expect(404);
+    app.anonymous().get("/v2/docker.io/corp/app/tags/list").await.expect(404);
     assert_eq!(app.hub.requests(), 0);
 }
 

@@ -51,6 +51,29 @@ fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
         ("[hosted]\nredeploy = \"alow\"", "2: hosted.redeploy: \"alow\" is not known; did you mean \"allow\"?"),
         ("[hosted]\nredeploy = \"never\"", "2: hosted.redeploy: \"never\" is not known; write \"allow\", \"deny\" or \"read-only\""),
         ("[hosted]\nreserved = [\"a[\"]", "2: hosted.reserved: \"a[\" is no pattern: unclosed character class; missing ']'"),
+        ("[hosted]\nrule = 1", "2: hosted.rule: expected a list of tables; write [[hosted.rule]], or as one value [{ … }, { … }]"),
+        (
+            "[[hosted.rule]]\nredeploy = \"deny\"",
+            "1: hosted.rule.repositories: every rule needs the repositories that it is for, like repositories = [\"team/**\"]",
+        ),
+        ("[[hosted.rule]]\nrepositories = []", "2: hosted.rule.repositories: the list is empty; it needs at least one"),
+        (
+            "[[hosted.rule]]\nrepositories = [\"my*\"]",
+            "2: hosted.rule.repositories: \"my*\" matches no repository: a name of one part is library/NAME here; write \"library/my*\"",
+        ),
+        (
+            "[[hosted.rule]]\nrepositories = [\"a/[\"]",
+            "2: hosted.rule.repositories: \"a/[\" is no pattern: unclosed character class; missing ']'",
+        ),
+        ("[[hosted.rule]]\nrepositories = [\"a/*\"]\nkeep_last = 0", "3: hosted.rule.keep_last: expected a whole number from 1 to 1000000"),
+        (
+            "[hosted]\nredeploy = \"deny\"\n[[hosted.rule]]\nrepositories = [\"a/*\"]\nkeep_days = 9",
+            "5: hosted.rule.keep_days: no tag would ever go, as redeploy forbids it here; say redeploy = \"allow\" in this rule, or remove this",
+        ),
+        (
+            "[[hosted.rule]]\nrepositories = [\"a/*\"]\nkeep = 9",
+            "3: unknown key `hosted.rule.keep`; known here are repositories, redeploy, immutable_tags, keep_last, keep_days",
+        ),
         (
             "[group]\nmembers = [\"hosted\", \"my.lan\"]",
             "2: group.members: \"my.lan\" is not configured; write \"hosted\", or add [[upstream]] with registry = \"my.lan\"",

@@ -203,14 +203,30 @@ impl Index for Local {
         self.read(move |table| query::tags(table, &prefix, after.as_deref(), limit)).await
     }
 
+    async fn history(&self, repository: &Repository, tag: &Tag) -> Result<Vec<TagMove>, Unavailable> {
+        let key = rows::history_key(repository, tag).done();
+        Ok(self.read(move |table| query::row(table, &key)).await?.unwrap_or_default())
+    }
+
+    async fn last_moves(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, Unavailable> {
+        let (prefix, after) = (keys::Key::new(b'h').repository(repository), after.map(str::to_owned));
+        self.read(move |table| query::last_moves(table, &prefix, after.as_deref(), limit)).await
+    }
+
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable> {
         let (prefix, after) = (keys::Key::new(b'n').origin(origin), after.map(str::to_owned));
         self.read(move |table| query::repositories(table, &prefix, after.as_deref(), limit)).await
     }
 
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
-        let (repository, subject) = (repository.clone(), *subject);
-        self.read(move |table| query::referrers(table, &repository, &subject)).await
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
+        let (repository, subject, after) = (repository.clone(), *subject, after.copied());
+        self.read(move |table| query::referrers(table, &repository, &subject, after.as_ref(), limit)).await
     }
 
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable> {

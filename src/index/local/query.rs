@@ -6,7 +6,7 @@ use super::{Local, State};
 use crate::index::keys::{self, Key};
 use crate::index::rows::{StoredBlob, decode, member};
 use crate::index::table::{Table, TableError};
-use crate::index::{ManifestRow, TagRow, Unavailable, UploadRow};
+use crate::index::{ManifestRow, TagMove, TagRow, Unavailable, UploadRow};
 use crate::oci::{Digest, Repository, RepositoryName, Tag};
 
 impl Local {
@@ -65,14 +65,30 @@ pub fn tags(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) 
     rows.into_iter().filter_map(|(name, value)| Some((name.parse().ok()?, value))).map(|(tag, value)| Ok((tag, decode(&value)?))).collect()
 }
 
+pub fn last_moves(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, TableError> {
+    let mut found = Vec::new();
+    for (name, value) in page(table, prefix, after, limit)? {
+        let mut history: Vec<TagMove> = decode(&value)?;
+        found.extend(name.parse().ok().zip(history.pop()));
+    }
+    Ok(found)
+}
+
 pub fn repositories(table: &dyn Table, prefix: &Key, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, TableError> {
     Ok(page(table, prefix, after, limit)?.into_iter().filter_map(|(name, _)| name.parse().ok()).collect())
 }
 
-pub fn referrers(table: &dyn Table, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, TableError> {
+pub fn referrers(
+    table: &dyn Table,
+    repository: &Repository,
+    subject: &Digest,
+    after: Option<&Digest>,
+    limit: usize,
+) -> Result<Vec<(Digest, ManifestRow)>, TableError> {
     let prefix = member(b'r', repository, subject);
+    let after = after.map(|after| prefix.clone().digest(after).done());
     let mut found = Vec::new();
-    for (key, _) in table.scan(prefix.as_bytes(), None, usize::MAX)? {
+    for (key, _) in table.scan(prefix.as_bytes(), after.as_deref(), limit)? {
         let Some(referrer) = keys::digest(&key[prefix.len()..]) else { continue };
         if let Some(manifest) = row(table, member(b'm', repository, &referrer).as_bytes())? {
             found.push((referrer, manifest));

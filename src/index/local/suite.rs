@@ -47,6 +47,14 @@ pub fn manifest(name: &str, content: &str, subject: Option<&str>, children: &[&s
     Change::Manifest { repository: here(name), digest: digest(content), row, edges }
 }
 
+pub fn untagged(name: &str, text: &str) -> Change {
+    Change::Untag { repository: here(name), tag: tag(text), by: "bob".into() }
+}
+
+pub fn removed(name: &str, content: &str) -> Change {
+    Change::RemoveManifest { repository: here(name), digest: digest(content), by: "bob".into() }
+}
+
 pub async fn make(index: &Subject, changes: Vec<Change>) {
     index.commit(vec![], changes, Promise::Durable).await.unwrap();
 }
@@ -106,7 +114,7 @@ pub async fn a_doom_is_refused_while_anybody_needs_the_blob(index: Subject) {
     make(&index, vec![Change::Unlink { repository: here("a"), digest: digest("m") }]).await;
     assert_eq!(index.commit(vec![], doom(), Promise::Durable).await, in_use);
     assert_eq!(index.holders(&digest("m"), 9).await.unwrap(), [here("b")]);
-    make(&index, vec![Change::RemoveManifest { repository: here("b"), digest: digest("m") }]).await;
+    make(&index, vec![removed("b", "m")]).await;
     let lease = index.lease(&[digest("m")]);
     assert_eq!(index.commit(vec![], doom(), Promise::Durable).await, in_use);
     drop(lease);
@@ -147,12 +155,11 @@ pub async fn a_removed_manifest_takes_its_tags_edges_and_referrer_rows_along(ind
     ];
     make(&index, changes).await;
     let app = here("app");
-    assert_eq!(index.referrers(&app, &digest("m")).await.unwrap()[0].0, digest("sig"));
-    let gone = |text: &str| Change::RemoveManifest { repository: here("app"), digest: digest(text) };
-    make(&index, vec![gone("m"), gone("sig"), gone("never")]).await;
+    assert_eq!(index.referrers(&app, &digest("m"), None, 9).await.unwrap()[0].0, digest("sig"));
+    make(&index, vec![removed("app", "m"), removed("app", "sig"), removed("app", "never")]).await;
     assert_eq!(index.manifest(&app, &digest("m")).await.unwrap(), None);
     assert_eq!(index.tag(&app, &tag("v1")).await.unwrap(), None);
-    assert_eq!(index.referrers(&app, &digest("m")).await.unwrap(), []);
+    assert_eq!(index.referrers(&app, &digest("m"), None, 9).await.unwrap(), []);
     assert_eq!(index.edge(&app, &digest("s")).await.unwrap(), None);
     assert!(index.edge(&app, &digest("l")).await.unwrap().is_some(), "another manifest has it too");
     assert!(index.linked(&app, &digest("l")).await.unwrap(), "links stay");
@@ -168,13 +175,13 @@ pub async fn a_removed_repository_leaves_nothing_and_harms_no_neighbour(index: S
     assert_eq!(index.repository(&here("app")).await.unwrap(), None);
     assert!(!index.linked(&here("app"), &digest("l")).await.unwrap());
     assert_eq!(index.tags(&here("app"), None, 9).await.unwrap(), []);
-    assert_eq!(index.referrers(&here("app"), &digest("s")).await.unwrap(), []);
+    assert_eq!(index.referrers(&here("app"), &digest("s"), None, 9).await.unwrap(), []);
     assert_eq!(index.edge(&here("app"), &digest("l")).await.unwrap(), None);
     assert_eq!(index.holders(&digest("l"), 9).await.unwrap(), [here("app/x"), here("apps")]);
     assert_eq!(index.holders(&digest("m"), 1).await.unwrap(), [here("app/x")]);
     assert_eq!(index.tags(&here("apps"), None, 9).await.unwrap().len(), 1);
     // Nothing of the removed tag may come back with a tag of that name.
-    make(&index, vec![tagged("app", "v1", "n"), Change::RemoveManifest { repository: here("app"), digest: digest("m") }]).await;
+    make(&index, vec![tagged("app", "v1", "n"), removed("app", "m")]).await;
     assert!(index.tag(&here("app"), &tag("v1")).await.unwrap().is_some());
 }
 
@@ -182,11 +189,71 @@ pub async fn a_moved_tag_goes_with_its_new_manifest_only(index: Subject) {
     make(&index, vec![manifest("app", "m", None, &[]), manifest("app", "n", None, &[]), tagged("app", "v1", "m")]).await;
     let held = Expect::Tag(here("app"), tag("v1"), Some(digest("m")));
     index.commit(vec![held.clone()], vec![tagged("app", "v1", "n")], Promise::Appended).await.unwrap();
-    make(&index, vec![Change::RemoveManifest { repository: here("app"), digest: digest("m") }]).await;
+    make(&index, vec![removed("app", "m")]).await;
     assert_eq!(index.tag(&here("app"), &tag("v1")).await.unwrap().unwrap().digest, digest("n"));
     assert!(index.commit(vec![held], vec![], Promise::Durable).await.is_err());
-    make(&index, vec![Change::Untag { repository: here("app"), tag: tag("v1") }]).await;
+    make(&index, vec![untagged("app", "v1")]).await;
     assert_eq!(index.tag(&here("app"), &tag("v1")).await.unwrap(), None);
+}
+
+/// What became of a tag: who, from what, to what.
+pub async fn moves(index: &dyn Index, name: &str, text: &str) -> Vec<(String, Option<Digest>, Option<Digest>)> {
+    let history = index.history(&here(name), &tag(text)).await.unwrap();
+    assert!(history.iter().all(|step| step.at > 0) && history.is_sorted_by_key(|step| step.at), "{history:?}");
+    history.into_iter().map(|step| (step.by, step.from, step.to)).collect()
+}
+
+pub async fn a_tag_remembers_who_moved_it_from_what_to_what(index: Subject) {
+    make(&index, vec![manifest("app", "m", None, &[]), tagged("app", "v1", "m"), tagged("app", "other", "m")]).await;
+    make(&index, vec![tagged("app", "v1", "m")]).await;
+    let refused = index.commit(vec![Expect::Upload("gone".into())], vec![tagged("app", "v1", "x")], Promise::Durable).await;
+    assert!(refused.is_err());
+    make(&index, vec![tagged("app", "v1", "n")]).await;
+    make(&index, vec![untagged("app", "v1"), untagged("app", "never")]).await;
+    make(&index, vec![tagged("app", "v1", "m")]).await;
+    make(&index, vec![removed("app", "m")]).await;
+    let (m, n) = (Some(digest("m")), Some(digest("n")));
+    let told = [("alice", None, m), ("alice", m, n), ("bob", n, None), ("alice", None, m), ("bob", m, None)];
+    assert_eq!(moves(&*index, "app", "v1").await, told.map(|(by, from, to)| (by.to_owned(), from, to)));
+    assert_eq!(moves(&*index, "app", "other").await, [told[0], told[4]].map(|(by, from, to)| (by.to_owned(), from, to)));
+    assert_eq!(moves(&*index, "app", "never").await, []);
+}
+
+pub async fn a_history_is_bounded_and_goes_only_when_its_tag_is_gone(index: Subject) {
+    for n in 0..HISTORY + 5 {
+        make(&index, vec![tagged("app", "v1", &n.to_string())]).await;
+    }
+    let history = index.history(&here("app"), &tag("v1")).await.unwrap();
+    assert_eq!((history.len(), history[0].to), (HISTORY, Some(digest("5"))), "the oldest are forgotten");
+    make(&index, vec![tagged("app", "v2", "m"), untagged("app", "v2"), tagged("apps", "v3", "m")]).await;
+    let last = index.last_moves(&here("app"), None, 9).await.unwrap();
+    assert_eq!(last.iter().map(|(tag, step)| (tag.as_str(), step.to)).collect::<Vec<_>>(), [("v1", Some(digest("104"))), ("v2", None)]);
+    assert_eq!(index.last_moves(&here("app"), Some("v1"), 9).await.unwrap().len(), 1);
+
+    let forget = |text: &str| Change::Forget { repository: here("app"), tag: tag(text) };
+    make(&index, vec![forget("v1"), forget("v2")]).await;
+    assert_eq!(index.history(&here("app"), &tag("v1")).await.unwrap().len(), HISTORY);
+    assert_eq!(index.history(&here("app"), &tag("v2")).await.unwrap(), []);
+    make(&index, vec![Change::RemoveRepository { repository: here("app") }]).await;
+    assert_eq!(index.history(&here("app"), &tag("v1")).await.unwrap(), []);
+    assert_eq!(index.history(&here("apps"), &tag("v3")).await.unwrap().len(), 1);
+}
+
+pub async fn a_tags_row_can_be_expected_to_the_letter(index: Subject) {
+    make(&index, vec![tagged("app", "v1", "m")]).await;
+    let row = index.tag(&here("app"), &tag("v1")).await.unwrap().unwrap();
+    let expect = Expect::TagRow(here("app"), tag("v1"), row.clone());
+    let again = Change::Tag { repository: here("app"), tag: tag("v1"), row: TagRow { at: row.at + 1, ..row } };
+    index.commit(vec![expect.clone()], vec![again], Promise::Durable).await.unwrap();
+    let late = index.commit(vec![expect.clone()], vec![untagged("app", "v1")], Promise::Durable).await;
+    assert_eq!(late, Err(CommitError::Refused(expect.into())), "it was named again");
+
+    make(&index, vec![tagged("app", "v2", "m"), tagged("apps", "v3", "m")]).await;
+    let among = |tags: &[&str]| Expect::TagsAmong(here("app"), tags.iter().map(|text| tag(text)).collect());
+    let remove =
+        async |tags| index.commit(vec![among(tags)], vec![Change::RemoveRepository { repository: here("app") }], Promise::Durable).await;
+    assert_eq!(remove(&["v1"]).await, Err(CommitError::Refused(among(&["v1"]).into())));
+    assert_eq!(remove(&["v1", "v2", "never"]).await, Ok(()));
 }
 
 pub async fn lists_come_in_order_and_in_pages(index: Subject) {
@@ -206,6 +273,14 @@ pub async fn lists_come_in_order_and_in_pages(index: Subject) {
     let rest = index.repositories(&Origin::Hosted, Some("a/c"), 9).await.unwrap();
     assert_eq!(rest.iter().map(RepositoryName::as_str).collect::<Vec<_>>(), ["b"]);
     assert_eq!(index.repositories(&upstream.origin, None, 9).await.unwrap(), [upstream.name]);
+
+    make(&index, ["x", "y", "z"].map(|text| manifest("b", text, Some("m"), &[])).to_vec()).await;
+    let mut expected = ["x", "y", "z"].map(digest);
+    expected.sort();
+    let found = index.referrers(&here("b"), &digest("m"), None, 2).await.unwrap();
+    assert_eq!(found.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), expected[..2]);
+    let rest = index.referrers(&here("b"), &digest("m"), Some(&expected[1]), 9).await.unwrap();
+    assert_eq!(rest.iter().map(|(digest, _)| *digest).collect::<Vec<_>>(), expected[2..]);
 }
 
 pub async fn uploads_and_bindings_come_and_go(index: Subject) {
@@ -246,7 +321,7 @@ pub async fn a_blob_is_listed_with_all_who_hold_it(index: Subject) {
     assert_eq!((of("l").size, a, &other.repository), (3, &holder("a"), &cached));
     assert!(b.repository == here("b") && b.idle.is_some_and(|since| since > 0) && other.idle.is_none(), "{b:?} {other:?}");
     assert_eq!(of("m").holders, [holder("a")]);
-    make(&index, vec![Change::RemoveManifest { repository: here("a"), digest: digest("m") }]).await;
+    make(&index, vec![removed("a", "m")]).await;
     let left = index.holdings(None, 9).await.unwrap();
     let idle: Vec<_> = left.iter().filter(|holding| holding.digest == digest("l")).flat_map(|holding| holding.holders[0].idle).collect();
     assert_eq!(idle, [0], "what had its manifest waits for no other one");
@@ -269,7 +344,7 @@ pub async fn a_link_goes_only_while_nobody_needs_it(index: Subject) {
     let idle = |latest: u64| Some(Expect::Idle(here("a"), digest("l"), latest));
     make(index, vec![live("l", 3), link("a", "l"), manifest("a", "m", None, &["l"])]).await;
     assert_eq!(refused(u64::MAX).await, idle(u64::MAX), "a manifest has an edge to it");
-    make(index, vec![Change::RemoveManifest { repository: here("a"), digest: digest("m") }, link("a", "l")]).await;
+    make(index, vec![removed("a", "m"), link("a", "l")]).await;
     assert_eq!(refused(1).await, idle(1), "it came after that");
     let lease = index.lease(&[digest("l")]);
     assert_eq!(refused(u64::MAX).await, Some(Expect::Unleased(digest("l"))));

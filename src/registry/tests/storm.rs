@@ -96,7 +96,7 @@ impl Pusher {
             0 => tagged(tag),
             _ => Reference::Digest(Digest::of(text.as_bytes())),
         };
-        self.registry.delete_manifest(&name(repository), &reference).await.unwrap();
+        self.registry.delete_manifest(&name(repository), &reference, &Who::Anonymous).await.unwrap();
     }
 
     /// Whatever was promised is whole.

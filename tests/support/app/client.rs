@@ -230,14 +230,14 @@ impl Client {
     pub async fn push_blob(&self, name: &str, bytes: &Bytes) -> Digest {
         let digest = Digest::of(bytes);
         let location = self.begin(name).await;
-        self.put(&format!("{location}?digest={digest}"), bytes.clone()).await.expect(201);
+        self.put(&closing(&location, digest), bytes.clone()).await.expect(201);
         digest
     }
 
     /// Opens an upload; where it is.
     pub async fn begin(&self, name: &str) -> String {
         let answer = self.post(&format!("/v2/{name}/blobs/uploads/"), "").await.expect(202);
-        answer.header("location").to_owned()
+        answer.location()
     }
 
     /// Pushes an image as docker does: what a HEAD finds is not sent again. Tells how many blobs were sent.
@@ -253,6 +253,11 @@ impl Client {
         client.put_manifest(name, tag, super::IMAGE, image.manifest.clone()).await.expect(201);
         sent
     }
+}
+
+/// The path that closes an upload.
+pub fn closing(location: &str, digest: impl std::fmt::Display) -> String {
+    format!("{location}{}digest={digest}", if location.contains('?') { '&' } else { '?' })
 }
 
 impl Answer {
@@ -279,6 +284,17 @@ impl Answer {
     /// A header's text; empty where it is not there.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The path that the answer's `Location` leads to. Other registries name themselves in it.
+    #[track_caller]
+    pub fn location(&self) -> String {
+        let location = self.header("location");
+        assert!(!location.is_empty(), "a Location is missing: {self:?}");
+        match location.split_once("://") {
+            Some((_, rest)) => rest[rest.find('/').expect("a path follows the host")..].to_owned(),
+            None => location.to_owned(),
+        }
     }
 
     #[track_caller]

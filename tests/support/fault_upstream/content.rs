@@ -28,6 +28,7 @@ pub struct Content {
     /// By `NAME/manifests/REFERENCE` or `NAME/blobs/DIGEST`: media type and bytes.
     entries: Mutex<HashMap<String, (String, Bytes)>>,
     names: Mutex<HashSet<String>>,
+    search: Mutex<Option<String>>,
     /// `HOST:PORT` of a registry that is asked instead.
     backend: Option<String>,
 }
@@ -73,6 +74,36 @@ impl Content {
         }
     }
 
+    pub fn finds(&self, answer: String) {
+        *self.search.lock().unwrap() = Some(answer);
+    }
+
+    pub fn search(&self) -> Reply {
+        match self.search.lock().unwrap().clone() {
+            Some(answer) => Reply::new(200, "application/json", answer),
+            None => Reply::new(404, "text/plain", "no such page\n"),
+        }
+    }
+
+    /// A page of the repository's tags, with a link to the next one.
+    fn tags(&self, name: &str, request: &Request, most: Option<usize>) -> Reply {
+        let field = |name: &str| url::form_urlencoded::parse(request.query.as_bytes()).find(|(key, _)| key == name).map(|(_, text)| text);
+        let asked = field("n").and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+        let (limit, last) = (most.unwrap_or(usize::MAX).min(asked), field("last").unwrap_or_default());
+        let prefix = format!("{name}/manifests/");
+        let entries = self.entries.lock().unwrap();
+        let tags = entries.keys().filter_map(|key| key.strip_prefix(&prefix)).filter(|tag| !tag.contains(':') && **tag > *last);
+        let mut tags: Vec<_> = tags.collect();
+        tags.sort_unstable();
+        let more = tags.len() > limit;
+        tags.truncate(limit);
+        let reply = Reply::new(200, "application/json", json!({"name": name, "tags": tags}).to_string());
+        match tags.last().filter(|_| more) {
+            Some(last) => reply.with("Link", format!("</v2/{name}/tags/list?n={limit}&last={last}>; rel=\"next\"")),
+            None => reply,
+        }
+    }
+
     pub async fn knows(&self, name: &str) -> bool {
         match &self.backend {
             None => self.names.lock().unwrap().contains(name),
@@ -85,9 +116,12 @@ impl Content {
     }
 
     /// The answer to a GET or HEAD of `/v2/…`.
-    pub async fn answer(&self, request: &Request, path: &str) -> Reply {
+    pub async fn answer(&self, request: &Request, path: &str, page: Option<usize>) -> Reply {
         if let Some(backend) = &self.backend {
             return ask(backend, request, path).await.unwrap_or_else(|_| Reply::error(502, "UNAVAILABLE"));
+        }
+        if let Some(name) = path.strip_prefix("/v2/").and_then(|rest| rest.strip_suffix("/tags/list")) {
+            return self.tags(name, request, page);
         }
         let entry = path.strip_prefix("/v2/").and_then(|key| self.entries.lock().unwrap().get(key).cloned());
         let Some((kind, bytes)) = entry else {

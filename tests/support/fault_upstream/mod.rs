@@ -56,6 +56,10 @@ pub struct Behaviour {
     pub redirect: bool,
     /// An unknown name is answered with 401, as Docker Hub does.
     pub hub_401: bool,
+    /// Tags on one page of a list, however many are asked for.
+    pub page: Option<usize>,
+    /// A list of tags goes on for ever.
+    pub endless: bool,
 }
 
 impl Default for Behaviour {
@@ -73,6 +77,8 @@ impl Default for Behaviour {
             access_token: false,
             redirect: false,
             hub_401: false,
+            page: None,
+            endless: false,
         }
     }
 }
@@ -190,6 +196,17 @@ impl FaultUpstream {
 
     pub fn manifest(&self, name: &str, tag: &str, media_type: &str, bytes: impl Into<Bytes>) -> Digest {
         self.shared.content.manifest(name, tag, media_type, bytes.into())
+    }
+
+    /// Lists `index` as the referrers of `subject`. Without one there is no such list here.
+    pub fn referrers(&self, name: &str, subject: &Digest, index: impl Into<Bytes>) {
+        let kind = "application/vnd.oci.image.index.v1+json";
+        self.shared.content.put(name, &format!("referrers/{subject}"), kind, index.into());
+    }
+
+    /// What every search finds, as JSON. Without it there is no search here.
+    pub fn finds(&self, answer: impl Into<String>) {
+        self.shared.content.finds(answer.into());
     }
 
     /// All requests so far, in the order they came.

@@ -79,7 +79,7 @@ async fn cdn_answer(shared: &Shared, request: &Request) -> Reply {
     match request.path.strip_prefix("/cdn") {
         Some(path) => {
             let plain = Request { query: String::new(), ..request.clone() };
-            shared.content.answer(&plain, path).await
+            shared.content.answer(&plain, path, None).await
         }
         None => Reply::new(403, "application/xml", "<Error><Code>AccessDenied</Code></Error>"),
     }
@@ -89,6 +89,9 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     let behaviour = shared.behaviour.lock().unwrap().clone();
     if request.path == "/token" {
         return shared.tokens.grant(request, &behaviour);
+    }
+    if request.path == "/v1/search" {
+        return shared.content.search();
     }
     let Some(rest) = request.path.strip_prefix("/v2/") else { return Reply::new(404, "text/plain", "no such page\n") };
     let name =
@@ -109,7 +112,17 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
         let location = format!("http://{}/cdn{}?signature=secret", shared.cdn, request.path);
         return Reply::new(307, "text/plain", "").with("Location", location);
     }
-    shared.content.answer(request, &request.path).await
+    if behaviour.endless && request.path.ends_with("/tags/list") {
+        return endless(&request.query);
+    }
+    shared.content.answer(request, &request.path, behaviour.page).await
+}
+
+/// A page of one tag that is always followed by another.
+fn endless(query: &str) -> Reply {
+    let number = query.rsplit('=').next().and_then(|text| text.parse::<u64>().ok()).filter(|_| query.contains("last")).unwrap_or(0) + 1;
+    let page = json!({"name": "endless", "tags": [format!("v{number}")]}).to_string();
+    Reply::new(200, "application/json", page).with("Link", format!("</v2/x/tags/list?last={number}>; rel=\"next\""))
 }
 
 fn challenge(shared: &Shared, behaviour: &Behaviour, name: &str) -> Reply {

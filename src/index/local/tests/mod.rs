@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::super::*;
 use super::serving::State;
-use super::suite::{self, digest, here, link, live, manifest, tag, tagged};
+use super::suite::{self, digest, here, link, live, manifest, tag, tagged, untagged};
 use super::*;
 use crate::index::table::TableError;
 
@@ -44,6 +44,9 @@ suite! {
     a_removed_manifest_takes_its_tags_edges_and_referrer_rows_along
     a_removed_repository_leaves_nothing_and_harms_no_neighbour
     a_moved_tag_goes_with_its_new_manifest_only
+    a_tag_remembers_who_moved_it_from_what_to_what
+    a_history_is_bounded_and_goes_only_when_its_tag_is_gone
+    a_tags_row_can_be_expected_to_the_letter
     lists_come_in_order_and_in_pages
     uploads_and_bindings_come_and_go
     a_blob_is_listed_with_all_who_hold_it
@@ -165,10 +168,7 @@ async fn commits_during_a_refill_are_in_sled_when_it_takes_over() {
     let mut pushed = 0;
     while !sled_serves(&index) {
         push(&index, pushed).await.unwrap();
-        index
-            .commit(vec![], vec![Change::Untag { repository: here("many"), tag: tag(&format!("t{pushed}")) }], Promise::Appended)
-            .await
-            .unwrap();
+        index.commit(vec![], vec![untagged("many", &format!("t{pushed}"))], Promise::Appended).await.unwrap();
         pushed += 1;
     }
     assert_pushed(&index, pushed).await;
@@ -292,4 +292,30 @@ async fn closed_segments_are_merged_into_snapshots_and_nothing_is_lost() {
     assert_pushed(&index, 150).await;
     assert_eq!(files("snapshot"), 1);
     assert!(files("segment") < 60, "{} segments are left", files("segment"));
+}
+
+#[tokio::test]
+async fn a_tags_history_outlives_kills_snapshots_and_the_index_folder() {
+    let data = tempfile::tempdir().unwrap();
+    let small = |engine| Options { segment_size: 2 << 10, merge_size: 8 << 10, ..options(data.path(), engine) };
+    let index = open(small(Engine::Sled)).await;
+    for n in 0..150 {
+        push(&index, n).await.unwrap();
+        index.commit(vec![], vec![tagged("app", "latest", &format!("m{n}"))], Promise::Durable).await.unwrap();
+    }
+    index.commit(vec![], vec![untagged("app", "latest")], Promise::Durable).await.unwrap();
+    let told = index.history(&here("app"), &tag("latest")).await.unwrap();
+    assert_eq!((told.len(), told[HISTORY - 1].to), (HISTORY, None));
+    kill(index).await;
+    let index = open(small(Engine::Memory)).await;
+    assert_eq!(index.history(&here("app"), &tag("latest")).await.unwrap(), told);
+    kill(index).await;
+    assert!(std::fs::read_dir(data.path().join("journal")).unwrap().any(|file| file.unwrap().path().extension().unwrap() == "snapshot"));
+    let index = open(small(Engine::Sled)).await;
+    until_sled_serves(&index).await;
+    assert_eq!(index.history(&here("app"), &tag("latest")).await.unwrap(), told);
+    index.close().await;
+    std::fs::remove_dir_all(data.path().join("index")).unwrap();
+    let index = open(small(Engine::Sled)).await;
+    assert_eq!(index.history(&here("app"), &tag("latest")).await.unwrap(), told);
 }

@@ -63,11 +63,23 @@ impl Index for Facts {
     async fn tags(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagRow)>, Unavailable> {
         self.rows.tags(repository, after, limit).await
     }
+    async fn history(&self, repository: &Repository, tag: &Tag) -> Result<Vec<TagMove>, Unavailable> {
+        self.rows.history(repository, tag).await
+    }
+    async fn last_moves(&self, repository: &Repository, after: Option<&str>, limit: usize) -> Result<Vec<(Tag, TagMove)>, Unavailable> {
+        self.rows.last_moves(repository, after, limit).await
+    }
     async fn repositories(&self, origin: &Origin, after: Option<&str>, limit: usize) -> Result<Vec<RepositoryName>, Unavailable> {
         self.rows.repositories(origin, after, limit).await
     }
-    async fn referrers(&self, repository: &Repository, subject: &Digest) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
-        self.rows.referrers(repository, subject).await
+    async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, ManifestRow)>, Unavailable> {
+        self.rows.referrers(repository, subject, after, limit).await
     }
     async fn bound(&self, name: &RepositoryName) -> Result<Option<Origin>, Unavailable> {
         self.rows.bound(name).await

@@ -1,0 +1,220 @@
+//! The tags of a repository: the one place where any of them is named, moved or removed, so that no way to the same end
+//! misses the rule. What is judged here is what the writer changes: both are one step.
+
+use super::{Error, Kind, Registry, now};
+use crate::auth::{ADMIN, Who};
+use crate::config::{Redeploy, TagPolicy};
+use crate::index::{Change, CommitError, Expect, Promise, TagRow};
+use crate::oci::{Digest, Repository, Tag};
+
+/// How often a commit that somebody else's commit got ahead of is tried again.
+const TRIES: usize = 5;
+
+/// What is to become of tags of one hosted repository.
+pub(super) enum Act {
+    /// Every tag names the manifest, which comes with these changes.
+    Name { tags: Vec<Tag>, digest: Digest, with: Vec<Change> },
+    /// The tag goes.
+    Remove(Tag),
+    /// The manifest goes with every tag that names it.
+    RemoveManifest(Digest),
+    /// The tag goes unless it was named again since it had this row.
+    Expire(Tag, TagRow),
+    /// The repository goes with all its tags.
+    RemoveRepository,
+}
+
+/// Why a tag stays as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    ReadOnly,
+    Immutable,
+}
+
+/// Whether the policy lets the tag name `to` where it named `from`; `None` is nothing.
+fn judge(policy: &TagPolicy, tag: &Tag, from: Option<Digest>, to: Option<Digest>) -> Result<(), Stays> {
+    let moves = from.is_some() && from != to;
+    match policy.redeploy {
+        Redeploy::ReadOnly => Err(Stays::ReadOnly),
+        Redeploy::Allow | Redeploy::Deny if moves && policy.is_immutable(tag.as_str()) => Err(Stays::Immutable),
+        Redeploy::Allow | Redeploy::Deny => Ok(()),
+    }
+}
+
+/// What a tag of an upstream named at a time (Unix milliseconds).
+pub(super) fn seen_upstream(repository: &Repository, tag: &Tag, digest: Digest, at: u64) -> Change {
+    let row = TagRow { digest, at, by: String::new() };
+    Change::Tag { repository: repository.clone(), tag: tag.clone(), row }
+}
+
+/// What goes of a cached repository.
+pub(super) enum Purged {
+    Tag(Tag),
+    /// With the tags that name it.
+    Manifest(Digest),
+    Everything,
+}
+
+/// Gives up what is cached, as a command wants it.
+pub(super) fn purge(repository: &Repository, what: Purged) -> Change {
+    let (repository, by) = (repository.clone(), ADMIN.to_owned());
+    match what {
+        Purged::Tag(tag) => Change::Untag { repository, tag, by },
+        Purged::Manifest(digest) => Change::RemoveManifest { repository, digest, by },
+        Purged::Everything => Change::RemoveRepository { repository },
+    }
+}
+
+impl Registry {
+    /// Does what is to be done, as the policy of the repository allows; when it returns it survives power loss.
+    ///
+    /// # Errors
+    /// [`Kind::TagImmutable`] and [`Kind::Denied`] when a tag must stay as it is, [`Kind::ManifestUnknown`] when there is
+    /// nothing to remove; nothing was changed then.
+    pub(super) async fn change_tags(&self, hosted: &Repository, act: Act, who: &Who) -> Result<(), Error> {
+        self.writable(hosted)?;
+        for _ in 0..TRIES {
+            let (expects, changes) = self.weigh(hosted, &act, who).await?;
+            match self.commit(expects, changes, Promise::Durable).await {
+                Err(CommitError::Refused(_)) => continue,
+                done => return Ok(done?),
+            }
+        }
+        Err(Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again")))
+    }
+
+    /// What the act changes as things are now, and what of them was relied on.
+    async fn weigh(&self, hosted: &Repository, act: &Act, who: &Who) -> Result<(Vec<Expect>, Vec<Change>), Error> {
+        let repository = || hosted.clone();
+        let by = || who.name().to_owned();
+        match act {
+            Act::Name { tags, digest, with } => {
+                let (mut expects, mut changes) = (Vec::new(), with.clone());
+                for tag in tags {
+                    let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
+                    self.permit(hosted, tag, current, Some(*digest))?;
+                    if self.policy(hosted).is_immutable(tag.as_str()) {
+                        expects.push(Expect::Tag(repository(), tag.clone(), current));
+                    }
+                    let row = TagRow { digest: *digest, at: now(), by: by() };
+                    changes.push(Change::Tag { repository: repository(), tag: tag.clone(), row });
+                }
+                Ok((expects, changes))
+            }
+            Act::Remove(tag) => {
+                let row = self.index.tag(hosted, tag).await?.ok_or_else(|| unknown(hosted, tag))?;
+                self.permit(hosted, tag, Some(row.digest), None)?;
+                let untag = Change::Untag { repository: repository(), tag: tag.clone(), by: by() };
+                Ok((vec![Expect::Tag(repository(), tag.clone(), Some(row.digest))], vec![untag]))
+            }
+            Act::RemoveManifest(digest) => {
+                self.index.manifest(hosted, digest).await?.ok_or_else(|| unknown(hosted, digest))?;
+                let tags = self.tags_naming(hosted, digest).await?;
+                for tag in &tags {
+                    self.permit(hosted, tag, Some(*digest), None)?;
+                }
+                // One that is named meanwhile is judged like the others.
+                let expects = vec![Expect::Manifest(repository(), *digest), Expect::NamedOnlyBy(repository(), *digest, tags)];
+                Ok((expects, vec![Change::RemoveManifest { repository: repository(), digest: *digest, by: by() }]))
+            }
+            Act::Expire(tag, row) => {
+                if self.index.tag(hosted, tag).await?.as_ref() != Some(row) {
+                    return Err(unknown(hosted, tag));
+                }
+                self.permit(hosted, tag, Some(row.digest), None)?;
+                let untag = Change::Untag { repository: repository(), tag: tag.clone(), by: by() };
+                Ok((vec![Expect::TagRow(repository(), tag.clone(), row.clone())], vec![untag]))
+            }
+            Act::RemoveRepository => {
+                let tags = self.all_tags(hosted).await?;
+                for (tag, row) in &tags {
+                    self.permit(hosted, tag, Some(row.digest), None)?;
+                }
+                let judged = tags.into_iter().map(|(tag, _)| tag).collect();
+                let expects = vec![Expect::Repository(repository(), true), Expect::TagsAmong(repository(), judged)];
+                Ok((expects, vec![Change::RemoveRepository { repository: repository() }]))
+            }
+        }
+    }
+
+    fn permit(&self, hosted: &Repository, tag: &Tag, from: Option<Digest>, to: Option<Digest>) -> Result<(), Error> {
+        let immutable = |text| Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and {text}")));
+        match judge(self.policy(hosted), tag, from, to) {
+            Ok(()) => Ok(()),
+            Err(Stays::ReadOnly) => Err(read_only(hosted)),
+            Err(Stays::Immutable) if to.is_some() => immutable("names another image already; push under a new tag"),
+            Err(Stays::Immutable) => immutable("cannot be deleted"),
+        }
+    }
+
+    /// What the configuration says of the repository's tags.
+    pub(super) fn policy(&self, hosted: &Repository) -> &TagPolicy {
+        self.hosted.policy(hosted.name.long().as_str())
+    }
+
+    /// Whether anything of the repository may be changed at all.
+    pub(super) fn writable(&self, hosted: &Repository) -> Result<(), Error> {
+        match self.policy(hosted).redeploy {
+            Redeploy::ReadOnly => Err(read_only(hosted)),
+            Redeploy::Allow | Redeploy::Deny => Ok(()),
+        }
+    }
+
+    /// Whether anything of the repository may be deleted at all. The specification has a kind of its own for a registry that
+    /// deletes nothing.
+    pub(super) fn deletes(&self, hosted: &Repository) -> Result<(), Error> {
+        self.writable(hosted).map_err(|error| Error { kind: Kind::Unsupported, ..error })
+    }
+
+    pub(super) async fn tags_naming(&self, hosted: &Repository, digest: &Digest) -> Result<Vec<Tag>, Error> {
+        let tags = self.all_tags(hosted).await?;
+        Ok(tags.into_iter().filter(|(_, row)| row.digest == *digest).map(|(tag, _)| tag).collect())
+    }
+
+    /// Removes a manifest that nothing leads to, no tag either; whether that was still so.
+    pub(super) async fn remove_untagged(&self, hosted: &Repository, digest: &Digest) -> Result<bool, Error> {
+        let expects = vec![Expect::Alone(hosted.clone(), *digest), Expect::Unleased(*digest)];
+        let remove = Change::RemoveManifest { repository: hosted.clone(), digest: *digest, by: "entrepot:gc".to_owned() };
+        match self.commit(expects, vec![remove], Promise::Durable).await {
+            Err(CommitError::Refused(_)) => Ok(false),
+            made => Ok(made.map(|()| true)?),
+        }
+    }
+}
+
+fn read_only(hosted: &Repository) -> Error {
+    Error::new(Kind::Denied, format!("{hosted} cannot be changed: the registry's configuration makes it read-only (hosted.redeploy)"))
+}
+
+fn unknown(hosted: &Repository, reference: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::ManifestUnknown, format!("{hosted} has no {reference} to delete"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Patterns;
+
+    #[test]
+    fn a_tag_may_become_what_the_policy_says() {
+        use Stays::{Immutable, ReadOnly};
+        let [m, n] = ["m", "n"].map(|text| Some(Digest::of(text.as_bytes())));
+        let steps = [(None, m), (m, m), (m, n), (m, None)];
+        let all = [Ok(()); 4];
+        let once = [Ok(()), Ok(()), Err(Immutable), Err(Immutable)];
+        let table = [
+            (Redeploy::Allow, "latest", all),
+            (Redeploy::Allow, "v1", once),
+            (Redeploy::Deny, "latest", once),
+            (Redeploy::Deny, "v1", once),
+            (Redeploy::ReadOnly, "latest", [Err(ReadOnly); 4]),
+            (Redeploy::ReadOnly, "v1", [Err(ReadOnly); 4]),
+        ];
+        for (redeploy, tag, expected) in table {
+            let immutable_tags = Patterns::new(&["v*"]).unwrap();
+            let policy = TagPolicy { redeploy, immutable_tags, keep_last: None, keep_days: None };
+            let judged = steps.map(|(from, to)| judge(&policy, &tag.parse().unwrap(), from, to));
+            assert_eq!(judged, expected, "{redeploy:?} {tag}");
+        }
+    }
+}
