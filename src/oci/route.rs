@@ -107,7 +107,7 @@ impl Route {
             "/v1/_ping" => Route::Ping,
             "/v1/search" => Route::Search,
             "/v2" | "/v2/" => Route::Base,
-            _ => Route::of_registry(&decoded(path.strip_prefix("/v2/").ok_or(InvalidRoute::NotFound)?)?, method == "PUT")?,
+            _ => Route::of_registry(path.strip_prefix("/v2/").ok_or(InvalidRoute::NotFound)?, method == "PUT")?,
         };
         match route.methods() {
             allow if allow.contains(&method) => Ok(route),
@@ -116,6 +116,7 @@ impl Route {
     }
 
     fn of_registry(rest: &str, writes: bool) -> Result<Route, InvalidRoute> {
+        let rest = &*decoded(rest)?;
         check_spelling(rest)?;
         match rest {
             "_catalog" => Ok(Route::Catalog),

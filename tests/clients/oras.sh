@@ -108,6 +108,7 @@ check "an SBOM is attached upstream, which knows the tag scheme alone" attached 
 check "the upstream's files are pulled" pulls docker.io/files/app:1
 check "each of their blobs crossed the uplink once" crossed_once files/app 1
 check "the upstream's SBOM is found by the tag scheme, and pulled" finds tag docker.io/files/app:1 upstream.json
+check "it is found by the list of referrers too, which the upstream has not" finds api docker.io/files/app:1 upstream.json
 check "a push without log-in is refused" refused pushed "$ADDRESS/team/app:1"
 check "log-in fails with a wrong password and works with the right one" logs_in_and_back_out
 check "files are pushed" pushes team/app 1

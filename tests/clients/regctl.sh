@@ -14,16 +14,18 @@ logs_in_and_back_out() {
   regctl registry login --user admin --pass-stdin "$ADDRESS" <<<"$PASSWORD"
 }
 
-put() { regctl artifact put --artifact-type "$TYPE" --file "$WORK/large.bin" "$1"; }
+# put REGISTRY/NAME FILE
+put() { regctl artifact put --artifact-type "$TYPE" --file "$WORK/$2" "$1"; }
 
-# Sent by several PATCHes, each with the range of its chunk.
+# Sent by several PATCHes, each with the range of its chunk. What is here already would be mounted.
 puts_in_chunks() {
-  put "$ADDRESS/team/app:1"
+  put "$ADDRESS/team/app:1" here.bin
   hosted team/app 1
   grep -E 'method="PATCH" path="/v2/team/app/blobs/uploads/[^"]*" status=202' "$WORK/entrepot.log"
 }
 
-gets() { regctl artifact get "$ADDRESS/$1" | cmp "$WORK/large.bin" -; }
+# gets NAME FILE
+gets() { regctl artifact get "$ADDRESS/$1" | cmp "$WORK/$2" -; }
 
 attaches() {
   local subject digest
@@ -46,27 +48,27 @@ lists_and_deletes() {
   same "tags" "1 2" "$(regctl tag list "$ADDRESS/team/copy" | sort | xargs)"
   regctl tag delete "$ADDRESS/team/copy:2"
   same "tags" 1 "$(regctl tag list "$ADDRESS/team/copy")"
-  gets team/copy:1
+  gets team/copy:1 here.bin
 }
 
 gets_all_again() {
-  gets docker.io/files/app:1
-  gets team/app:1
+  gets docker.io/files/app:1 upstream.bin
+  gets team/app:1 here.bin
   finds team/copy:1
 }
 
 artifact_servers
 regctl registry set --tls disabled --skip-check "$BACKEND"
 regctl registry set --tls disabled --skip-check --blob-max 1000000 --blob-chunk 1000000 "$ADDRESS"
-head -c 5000000 /dev/urandom >"$WORK/large.bin"
+for file in here.bin upstream.bin; do head -c 5000000 /dev/urandom >"$WORK/$file"; done
 echo '{"spdxVersion": "SPDX-2.3"}' >"$WORK/sbom.json"
-check "a file is put upstream" put "$BACKEND/files/app:1"
+check "a file is put upstream" put "$BACKEND/files/app:1" upstream.bin
 
-check "the upstream's file is got" gets docker.io/files/app:1
-check "a push without log-in is refused" refused put "$ADDRESS/team/app:1"
+check "the upstream's file is got" gets docker.io/files/app:1 upstream.bin
+check "a push without log-in is refused" refused put "$ADDRESS/team/app:1" here.bin
 check "log-in fails with a wrong password and works with the right one" logs_in_and_back_out
 check "a file is put in chunks" puts_in_chunks
-check "a file that was put is got" gets team/app:1
+check "a file that was put is got" gets team/app:1 here.bin
 check "an SBOM is put with its subject, and listed" attaches
 check "an SBOM is found by its subject" finds team/app:1
 check "a file is copied with all that refers to it" copies

@@ -30,6 +30,8 @@ pub fn routes() -> Corpus {
         "GET /v2",
         "HEAD /v2/",
         "GET /v2/_catalog",
+        "GET /v1/_ping",
+        "HEAD /v1/search",
         "GET /v2/a/tags/list",
         "GET /v2/tags/list/tags/list",
         "DELETE /v2/blobs/uploads/manifests/uploads",
@@ -80,6 +82,9 @@ pub fn routes() -> Corpus {
         "POST /v2/a/blobs/uploads//",
         "PATCH /v2/a/blobs/uploads/../x",
         "GET /v2/_oci/ext/discover",
+        "GET /v1/%73earch",
+        "POST /v1/search",
+        "GET /v1/",
     ]);
     refused.push(format!("GET /v2/{}/tags/list", deep(257)));
     refused.push(format!("GET /v2/localhost:5000/{}/tags/list", deep(255)));
