@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::Parser;
 
-use crate::config::{Settings, Sources, load};
+use crate::config::{Loaded, Settings, Sources, load};
 
 /// Reads the command line and runs the command to its end.
 pub fn main() -> ExitCode {
@@ -25,7 +25,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> ExitCode {
     match command {
-        Command::Serve(arguments) => with_settings(&arguments.sources(), serve::run),
+        Command::Serve(arguments) => with_loaded(&arguments.sources(), |loaded| {
+            loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+            serve::run(loaded.settings)
+        }),
         Command::Prefetch(arguments) => with_settings(&arguments.server.sources(), |settings| prefetch::run(settings, arguments)),
         Command::Prune(arguments) => with_settings(&arguments.asked.sources(), |settings| prune::run(settings, arguments)),
         Command::History(arguments) => with_settings(&arguments.asked.sources(), |settings| history::run(settings, arguments)),
@@ -48,6 +51,13 @@ fn with_settings<F>(sources: &Sources, run: impl FnOnce(Settings) -> F) -> ExitC
 where
     F: Future<Output = Result<(), String>>,
 {
+    with_loaded(sources, |loaded| run(loaded.settings))
+}
+
+fn with_loaded<F>(sources: &Sources, run: impl FnOnce(Loaded) -> F) -> ExitCode
+where
+    F: Future<Output = Result<(), String>>,
+{
     let loaded = match load(sources) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -55,9 +65,6 @@ where
             return ExitCode::from(2);
         }
     };
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -65,7 +72,7 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let ended = runtime.block_on(run(loaded.settings));
+    let ended = runtime.block_on(run(loaded));
     // A blocking call that hangs must not keep a finished process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match ended {

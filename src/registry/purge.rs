@@ -54,7 +54,7 @@ impl Registry {
         match self.target(name, None)? {
             Target::Upstream(repository) => Ok(vec![repository]),
             Target::Group(group) if self.is_hosted(&group).await? => {
-                let text = format!("{name} is hosted here and not a copy of anything; remove it with: entrepot delete {name}");
+                let text = format!("{name} is hosted here and not a copy of anything; hosted images are removed with: entrepot delete");
                 Err(Error::new(Kind::Unsupported, text))
             }
             Target::Group(group) => self.cached(&group).await,
