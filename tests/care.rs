@@ -104,9 +104,9 @@ async fn a_name_asked_of_the_wrong_command_is_told_the_right_one() {
         assert!(why.contains("entrepot purge"), "{why}");
     }
     let why = purge(&app, "team/app:v1").await.unwrap();
-    assert!(why.contains("entrepot delete team/app"), "{why}");
+    assert!(why.contains("entrepot delete team/app:v1"), "{why}");
     let failed = failures(&app, Request::Purge(names(&["team/app", "nginx"], true))).await;
-    assert!(failed[0].as_ref().unwrap().contains("entrepot delete") && failed[1].is_none(), "{failed:?}");
+    assert!(failed[0].as_ref().unwrap().contains("entrepot delete --all team/app") && failed[1].is_none(), "{failed:?}");
     for nobody in ["nobody", "UPPER"] {
         assert!(delete(&app, nobody).await.is_some() && purge(&app, nobody).await.is_some());
     }

@@ -49,12 +49,12 @@ impl Registry {
         Ok(found)
     }
 
-    /// The cached repositories that a name means, and no hosted one.
-    async fn purgeable(&self, name: &str) -> Result<Vec<Repository>, Error> {
+    /// The cached repositories that a name means, and no hosted one: for those there is `instead`.
+    async fn purgeable(&self, name: &str, instead: &str) -> Result<Vec<Repository>, Error> {
         match self.target(name, None)? {
             Target::Upstream(repository) => Ok(vec![repository]),
             Target::Group(group) if self.is_hosted(&group).await? => {
-                let text = format!("{name} is hosted here and not a copy of anything; hosted images are removed with: entrepot delete");
+                let text = format!("{name} is hosted here and not a copy of anything; remove it with: entrepot delete {instead}");
                 Err(Error::new(Kind::Unsupported, text))
             }
             Target::Group(group) => self.cached(&group).await,
@@ -64,7 +64,7 @@ impl Registry {
     /// Gives up the cached copies of an image, by tag or digest, with all that nothing else cached leads to.
     pub async fn purge_image(&self, image: &ImageName) -> Result<(), Error> {
         let mut known = false;
-        for repository in self.purgeable(&image.path_name()).await? {
+        for repository in self.purgeable(&image.path_name(), &image.to_string()).await? {
             let digest = match &image.reference {
                 Reference::Digest(digest) => self.index.manifest(&repository, digest).await?.map(|_| *digest),
                 Reference::Tag(tag) => self.index.tag(&repository, tag).await?.map(|row| row.digest),
@@ -83,7 +83,7 @@ impl Registry {
     /// Gives up all that is cached under a name.
     pub async fn purge_repository(&self, name: &str) -> Result<(), Error> {
         let mut changes = Vec::new();
-        for repository in self.purgeable(name).await? {
+        for repository in self.purgeable(name, &format!("--all {name}")).await? {
             if self.index.repository(&repository).await?.is_some() {
                 changes.push(purge(&repository, Purged::Everything));
             }
