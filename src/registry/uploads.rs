@@ -3,12 +3,15 @@
 //! A session belongs to one repository and one user; to anybody else it does not exist.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{FutureExt, StreamExt};
+use tokio::time::sleep;
 
 use super::{Error, Kind, Registry, now, to_the_end};
 use crate::auth::Who;
@@ -16,8 +19,11 @@ use crate::index::{Change, Promise, UploadRow};
 use crate::oci::{Digest, Repository, RepositoryName};
 use crate::store::{Draft, DraftName, StoreError};
 
-/// Bytes gathered before they are hashed and written.
-const BATCH: usize = 1 << 20;
+/// Bytes gathered before they are hashed and written, on another thread: handing them over costs as much for few as for many.
+const BATCH: usize = 256 << 10;
+
+/// How long a batch waits for the rest of its bytes.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// A request's body.
 pub type Body = BoxStream<'static, std::io::Result<Bytes>>;
@@ -306,15 +312,19 @@ enum End {
     Broken(std::io::Error),
 }
 
-/// What is ready of the body, at most about a batch, and its end when that is reached.
+/// What comes of the body until it is about a batch, pauses or ends, and its end when that is reached.
 async fn batch(body: &mut Body) -> (Vec<Bytes>, Option<End>) {
     let (mut chunks, mut size) = (Vec::new(), 0);
+    let mut patience = pin!(sleep(PATIENCE));
     while size < BATCH {
-        let next = if chunks.is_empty() { body.next().await } else { body.next().now_or_never().unwrap_or(Some(Ok(Bytes::new()))) };
+        let next = tokio::select! {
+            biased;
+            next = body.next() => next,
+            () = &mut patience, if !chunks.is_empty() => break,
+        };
         match next {
             None => return (chunks, Some(End::Clean)),
             Some(Err(error)) => return (chunks, Some(End::Broken(error))),
-            Some(Ok(bytes)) if bytes.is_empty() && !chunks.is_empty() => break,
             Some(Ok(bytes)) => {
                 size += bytes.len();
                 chunks.push(bytes);
