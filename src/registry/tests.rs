@@ -168,13 +168,15 @@ async fn an_upload_whose_client_leaves_at_its_end_is_finished() {
 #[tokio::test]
 async fn bytes_that_a_broken_request_left_behind_count() {
     let (house, name, who) = (House::hosted().await, name("team/app"), Who::Anonymous);
+    // As many as are handed over at once: they are being written when the request breaks.
+    let half = Bytes::from(vec![7; uploads::BATCH]);
     let id = house.registry.start_upload(&name, &who).await.unwrap().id;
-    let endless = futures_util::stream::iter([Ok(Bytes::from_static(b"half"))]).chain(futures_util::stream::pending()).boxed();
+    let endless = futures_util::stream::iter([Ok(half.clone())]).chain(futures_util::stream::pending()).boxed();
     assert!(house.registry.append_upload(&name, &id, &who, None, endless).now_or_never().is_none());
-    assert_eq!(house.registry.upload_status(&name, &id, &who).await.unwrap().received, 4);
-    let rest = futures_util::stream::iter([Ok(Bytes::from_static(b"half"))]).boxed();
-    let digest = Digest::of(b"halfhalf");
-    house.registry.finish_upload(&name, &id, &who, &digest, Some(4), rest).await.unwrap();
+    assert_eq!(house.registry.upload_status(&name, &id, &who).await.unwrap().received, half.len() as u64);
+    let rest = futures_util::stream::iter([Ok(half.clone())]).boxed();
+    let digest = Digest::of(&[half.clone(), half.clone()].concat());
+    house.registry.finish_upload(&name, &id, &who, &digest, Some(half.len() as u64), rest).await.unwrap();
 }
 
 #[tokio::test]

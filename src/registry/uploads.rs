@@ -20,7 +20,7 @@ use crate::oci::{Digest, Repository, RepositoryName};
 use crate::store::{Draft, DraftName, StoreError};
 
 /// Bytes gathered before they are hashed and written, on another thread: handing them over costs as much for few as for many.
-const BATCH: usize = 256 << 10;
+pub(super) const BATCH: usize = 256 << 10;
 
 /// How long a batch waits for the rest of its bytes.
 const PATIENCE: Duration = Duration::from_millis(5);
