@@ -266,7 +266,7 @@ async fn without_a_server_the_commands_work_by_themselves() {
     assert!(String::from_utf8_lossy(&failed.stderr).contains("team/app:never"));
     assert_eq!(run(&app, &format!("delete team/app@{}", image.digest())).status.code(), Some(0));
     let collected = text(&run(&app, "gc"));
-    assert!(collected.starts_with("removed: 3 blobs") && collected.contains("staying for now: 1 blob that"), "{collected}");
+    assert!(collected.starts_with("removed: 3 blobs") && collected.contains("kept: 1 blob that"), "{collected}");
     assert_eq!(run(&app, "gc --no-such").status.code(), Some(2));
 
     // What was pushed lately and has no manifest yet is still there for its pusher.

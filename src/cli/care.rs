@@ -86,7 +86,7 @@ fn sentence(collected: Collected, dry_run: bool) -> String {
         text += &format!("; with {} that nothing led to", counted(manifests, "manifest"));
     }
     if waiting > 0 {
-        text += &format!("\nstaying for now: {} that no manifest uses, pushed or asked for lately", counted(waiting, "blob"));
+        text += &format!("\nkept: {} that no manifest uses, pushed within the last day or in use this moment", counted(waiting, "blob"));
     }
     text
 }
@@ -127,6 +127,6 @@ mod tests {
         let collected = Collected { manifests: 0, blobs: 3, bytes: 1_500_000, waiting: 0 };
         assert_eq!(sentence(collected, false), "removed: 3 blobs, 1.5 MB");
         let text = sentence(Collected { manifests: 2, waiting: 1, ..collected }, true);
-        assert!(text.starts_with("would be removed: 3 blobs, 1.5 MB; with 2 manifests") && text.contains("\nstaying for now: 1 blob that"));
+        assert!(text.starts_with("would be removed: 3 blobs, 1.5 MB; with 2 manifests") && text.contains("\nkept: 1 blob that"));
     }
 }

@@ -34,7 +34,7 @@ pub struct Collected {
     pub manifests: u64,
     pub blobs: u64,
     pub bytes: u64,
-    /// Blobs that no manifest uses and that stay for now: pushed within the last day, or in use this moment.
+    /// Blobs that no manifest uses and that are kept: pushed within the last day, or in use this moment.
     pub waiting: u64,
 }
 
