@@ -99,3 +99,18 @@ async fn manifests_asked_for_by_many_at_once_are_one_question() {
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == image.manifest));
     assert_eq!(app.hub.count("GET", "/v2/library/nginx/manifests/latest"), 2, "the first without a token, the second with one");
 }
+
+#[tokio::test]
+async fn layers_that_nobody_asked_for_start_once_the_first_blob_comes() {
+    let app = App::start().await;
+    let image = app.hub.image("library/app", "v1", &[bytes(1, 1000), bytes(2, 1000)]);
+    app.anonymous().get("/v2/library/app/manifests/v1").await.expect(200);
+    app.hub.on(&format!("/v2/library/app/blobs/{}", image.config), Fault::NoAnswer);
+    let waited = app.anonymous().get(&format!("/v2/library/app/blobs/{}", image.config)).await;
+    assert!(waited.status >= 500, "{}", waited.status);
+    let others = || image.layers.iter().map(|layer| app.hub.blob_gets(layer)).sum::<usize>();
+    assert_eq!(others(), 0, "they would take the link from what is waited for");
+    app.hub.heal();
+    app.anonymous().blob("library/app", &image.config).await;
+    until("the others start", async || image.layers.iter().all(|layer| app.fetches(layer) == 1)).await;
+}
