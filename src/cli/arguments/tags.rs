@@ -20,7 +20,7 @@ pub struct Refresh {
 
 const REFRESH_EXAMPLES: &str = "Examples:
   entrepot refresh nginx:1.25 ghcr.io/org/app:latest
-  entrepot ls --json 'docker.io/**' | jq -r .image | xargs entrepot refresh";
+  entrepot refresh --json nginx redis | jq -r 'select(.from != .to) | .image'";
 
 /// Have cached tags stay what they are, or go back to what they were: the upstream is not asked for them until they are unpinned.
 ///
