@@ -82,7 +82,7 @@ impl Upstream {
             prefetch_layers: true,
             ca_file: None,
             insecure: false,
-            proxy: None,
+            proxy: Proxy::Environment,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Plain settings: where they come from, what they may be, and what they are when nobody says.
 
 mod builtin;
+mod credentials;
 mod environment;
 mod faults;
 mod grammar;
@@ -19,6 +20,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{Credentials, Keeper, Login};
 pub use faults::{Fault, Faults, Place};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;

@@ -139,5 +139,5 @@ impl Registry {
 /// What everybody may read without any question: no credentials reach more, or it is one of Docker Hub's official images.
 fn is_open(member: &Member, repository: &Repository) -> bool {
     let official = member.registry() == "docker.io" && repository.name.as_str().starts_with("library/");
-    official || !member.has_credentials()
+    official || !member.has_credentials(&repository.name)
 }

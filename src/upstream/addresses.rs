@@ -3,8 +3,11 @@
 //! Every URL of every hop passes `check_literal`, and every name is resolved by `Resolver`, so a name that points
 //! to such an address, or begins to later, is refused when the connection is made.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -55,14 +58,24 @@ fn refusal(address: IpAddr) -> String {
     format!("{address} is a link-local or metadata address, which is never asked")
 }
 
+/// Asks which addresses a name has.
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
 /// The system's resolver without the forbidden addresses.
-pub(super) struct Resolver;
+#[derive(Clone, Copy)]
+pub(super) struct Resolver(pub(super) Lookup);
+
+impl Default for Resolver {
+    fn default() -> Resolver {
+        Resolver(|name| async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed())
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let found = self.0(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let (bad, good): (Vec<_>, Vec<_>) = found.into_iter().partition(|a| is_forbidden(a.ip()));
+            let (bad, good): (Vec<_>, Vec<_>) = found.await?.into_iter().partition(|a| is_forbidden(a.ip()));
             match (good.is_empty(), bad.first()) {
                 (true, Some(address)) => Err(refusal(address.ip()).into()),
                 _ => Ok(Box::new(good.into_iter()) as Addrs),
