@@ -31,13 +31,14 @@ pub(super) fn is_forbidden(address: IpAddr) -> bool {
     special || METADATA.contains(&address)
 }
 
-/// The IPv4 address inside an IPv6 one: mapped, compatible, 6to4 or NAT64.
+/// The IPv4 address inside an IPv6 one: mapped, translated, compatible, 6to4 or NAT64.
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let parts = v6.segments();
     let inner = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match parts {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
+        [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => inner(high, low),
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => inner(high, low),
         [0x2002, high, low, ..] => inner(high, low),
         _ => address,
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_refused_in_every_spelling_and_the_lan_is_not() {
+    fn sec_07_metadata_is_refused_in_every_spelling_and_the_lan_is_not() {
         for bad in [
             "http://169.254.169.254/",
             "http://169.254.0.1:5000/v2/",

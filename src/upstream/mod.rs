@@ -13,6 +13,8 @@ mod manifests;
 mod realm;
 mod request;
 mod search;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod verdict;
 mod wire;
@@ -130,7 +132,7 @@ pub enum Cause {
     Timeout(Duration),
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    #[error("the certificate of {host} {text}")]
+    #[error("is not trusted: the certificate of {host} {text}")]
     Certificate { host: String, text: String },
     #[error("the connection broke: {0}")]
     Broken(String),
@@ -140,7 +142,7 @@ pub enum Cause {
     Status { status: u16, text: String },
     #[error("refuses the configured credentials")]
     Credentials,
-    #[error("its credentials cannot be had: {0}")]
+    #[error("cannot be shown a log-in: {0}")]
     Login(String),
     #[error("the token service {realm} {text}")]
     Token { realm: String, text: String },

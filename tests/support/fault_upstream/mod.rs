@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub account: Option<(String, String)>,
     /// Repositories for the account alone.
     pub private: Vec<String>,
+    /// To others these do not exist.
+    pub hides_private: bool,
     pub no_anonymous_tokens: bool,
     /// How long tokens are good.
     pub token_life_ms: u64,
@@ -75,6 +77,7 @@ impl Default for Behaviour {
             unquoted: false,
             account: None,
             private: Vec::new(),
+            hides_private: false,
             no_anonymous_tokens: false,
             token_life_ms: 300_000,
             token_says: Some(300),

@@ -106,7 +106,7 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let hidden = who != Who::Account && behaviour.private.iter().any(|private| private == name);
     if hidden || !shared.content.knows(name).await {
-        let denies = hidden || behaviour.hub_401;
+        let denies = if hidden { !behaviour.hides_private } else { behaviour.hub_401 };
         return if denies { challenge(shared, &behaviour, name) } else { Reply::error(404, "NAME_UNKNOWN") };
     }
     if behaviour.redirect && request.method == "GET" && request.path.contains("/blobs/") {
