@@ -4,12 +4,16 @@
 mod app;
 #[path = "support/forward_proxy.rs"]
 mod forward_proxy;
+#[path = "support/secured.rs"]
+#[expect(dead_code, reason = "here all certificates are good")]
+mod secured;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 
 use app::*;
 use forward_proxy::ForwardProxy;
+use secured::{Authority, Front, Shows};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -75,8 +79,11 @@ const CANARY: &str = "canary";
 async fn sec_08_no_secret_is_in_log_metrics_error_or_configuration_whatever_goes_wrong() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    let (hub, proxy) = (FaultUpstream::start().await, ForwardProxy::start().await);
+    let (hub, proxy, authority) = (FaultUpstream::start().await, ForwardProxy::start().await, Authority::new());
+    // Tokens are asked for over HTTP/2, whose own lines are in the log too.
+    let front = Front::before(hub.address(), &authority, Shows::Good).await;
     hub.behave(|b| {
+        b.realm = Some(format!("{}/token", front.origin()));
         (b.tokens, b.redirect, b.hub_401) = (true, true, true);
         b.account = Some(("ann".into(), "canary-hub".into()));
         b.identity_token = Some("canary-identity".into());
@@ -102,6 +109,11 @@ async fn sec_08_no_secret_is_in_log_metrics_error_or_configuration_whatever_goes
         upstream("missing.test", &hub, "credentials = { command = [\"no-such-helper\", \"canary-argument\"] }"),
         upstream("proxied.test", &hub, &format!("proxy = \"http://me:canary-proxy@{}\"", proxy.address)),
         upstream("no-proxy.test", &hub, "proxy = \"http://me:canary-proxy@127.0.0.1:1\""),
+        format!(
+            "[[upstream]]\nregistry = \"secured.test\"\nendpoints = [\"{}\"]\nca_file = {:?}\nusername = \"ann\"\npassword = \"canary-hub\"\n",
+            front.url(),
+            authority.file(&folder)
+        ),
         "[[upstream]]\nregistry = \"foreign.test\"\ninsecure = true\nendpoints = [\"http://127.0.0.1:1\"]\nusername = \"u\"\npassword = \"canary-gone\"\n".to_owned(),
     ];
     write("config.toml", &config.concat());
@@ -160,6 +172,7 @@ async fn sec_08_no_secret_is_in_log_metrics_error_or_configuration_whatever_goes
     told.push(String::from_utf8(metrics.body.to_vec()).unwrap());
     let (log, _folder) = program.stop();
     assert!(log.contains("TRACE") && log.contains("WARN") && log.contains("no-such-helper"), "it was told a lot");
+    assert!(front.http2.load(std::sync::atomic::Ordering::SeqCst) > 0 && proxy.wanted(address) > 0);
     told.push(log);
 
     // As they are, as Basic shows them, and what the upstream made of them.
@@ -170,6 +183,28 @@ async fn sec_08_no_secret_is_in_log_metrics_error_or_configuration_whatever_goes
             assert_eq!(found, None, "{secret} was told");
         }
     }
+}
+
+#[tokio::test]
+async fn a_credential_helper_is_found_on_the_path_and_asked_as_docker_asks_it() {
+    let hub = FaultUpstream::start().await;
+    hub.behave(|b| (b.tokens, b.identity_token, b.private) = (true, Some("refresh".into()), vec!["team/app".into()]));
+    hub.image("team/app", "latest", &["layer".into()]);
+    let folder = tempfile::tempdir().unwrap();
+    let helper = folder.path().join("docker-credential-test");
+    let script = "#!/bin/sh\necho \"$1 $(cat)\" >> asked\necho '{\"ServerURL\":\"x\",\"Username\":\"<token>\",\"Secret\":\"refresh\"}'\n";
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(folder.path().join("docker.json"), r#"{"auths": {}, "credsStore": "test"}"#).unwrap();
+    let text = upstream("helped.test", &hub, "visibility = \"public\"\ncredentials = { docker_config = \"docker.json\" }");
+    std::fs::write(folder.path().join("config.toml"), text).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let program = Program::start(folder, &[("PATH", &path)]);
+    let client = Client::new(&Client::wire(), &program.url, None);
+    client.get("/v2/helped.test/team/app/manifests/latest").await.expect(200);
+    hub.revoke_tokens();
+    client.get("/v2/helped.test/team/app/tags/list").await.expect(200);
+    assert_eq!(std::fs::read_to_string(program.folder.path().join("asked")).unwrap(), format!("get {}\n", hub.address()));
 }
 
 #[tokio::test]
