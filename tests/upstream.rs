@@ -2,17 +2,25 @@
 
 #[path = "support/fault_upstream/mod.rs"]
 mod fault_upstream;
+#[path = "support/forward_proxy.rs"]
+mod forward_proxy;
+#[path = "support/secured.rs"]
+mod secured;
 
 #[path = "upstream/answers.rs"]
 mod answers;
 #[path = "upstream/blobs.rs"]
 mod blobs;
+#[path = "upstream/credentials.rs"]
+mod credential_keepers;
+#[path = "upstream/network.rs"]
+mod network;
 #[path = "upstream/tokens.rs"]
 mod tokens;
 
 use std::time::Duration;
 
-use entrepot::config::{self, Credentials, Endpoint, Secret};
+use entrepot::config::{self, Credentials, Endpoint};
 use entrepot::oci::{Digest, Reference, RepositoryName};
 use entrepot::upstream::{Budget, Cause, Deadlines, Refusal, Upstream};
 use fault_upstream::{FaultUpstream, Seen};
@@ -55,7 +63,7 @@ fn with_account(hub: &FaultUpstream, username: &str, password: &str) -> config::
 }
 
 fn credentials(username: &str, password: &str) -> Credentials {
-    Credentials { username: username.to_owned(), password: Secret::new(password) }
+    Credentials::password(username, password)
 }
 
 fn name(text: &str) -> RepositoryName {

@@ -84,7 +84,7 @@ impl Upstream {
             prefetch_layers: true,
             ca_file: None,
             insecure: false,
-            proxy: None,
+            proxy: Proxy::Environment,
         }
     }
 }

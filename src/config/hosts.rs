@@ -60,8 +60,23 @@ pub(super) fn external_url(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn proxy(text: &str) -> Result<String, String> {
-    web_address(text, "http://proxy.example.com:3128").map(|_| text.to_owned())
+/// A proxy, with a name and a password where it wants them.
+pub(super) fn proxy(text: &str) -> Result<Url, String> {
+    web_address(text, "http://proxy.example.com:3128")
+}
+
+/// What a proxy is not asked for: a name with all below it, an address, a network, or `*`.
+pub(super) fn exception(text: &str) -> Result<String, String> {
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let network = match (address.parse::<std::net::IpAddr>(), bits.map(str::parse::<u8>)) {
+        (Ok(_), None) => true,
+        (Ok(address), Some(Ok(bits))) => bits <= if address.is_ipv4() { 32 } else { 128 },
+        _ => false,
+    };
+    match network || text == "*" || (bits.is_none() && is_host(text.trim_start_matches('.'))) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is neither a host nor a network; write it like \"registry.lan\", \".corp.lan\" or \"10.0.0.0/8\"")),
+    }
 }
 
 fn web_address(text: &str, like: &str) -> Result<Url, String> {

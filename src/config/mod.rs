@@ -1,6 +1,7 @@
 //! Plain settings: where they come from, what they may be, and what they are when nobody says.
 
 mod builtin;
+mod credentials;
 mod environment;
 mod faults;
 mod freshness;
@@ -20,6 +21,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+pub use credentials::{Credentials, Keeper, Login};
 pub use faults::{Fault, Faults, Place};
 pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::Credentials;
 use super::freshness::FreshnessRule;
 use super::pattern::Patterns;
 
@@ -148,7 +149,7 @@ pub struct Upstream {
     pub ca_file: Option<PathBuf>,
     /// Plain http endpoints are allowed, and certificates are not checked.
     pub insecure: bool,
-    pub proxy: Option<String>,
+    pub proxy: Proxy,
 }
 
 #[derive(Clone, Debug)]
@@ -157,15 +158,24 @@ pub struct Endpoint {
     pub credentials: Option<Credentials>,
 }
 
+/// The way to an upstream.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub username: String,
-    pub password: Secret,
+pub enum Proxy {
+    /// As `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say.
+    Environment,
+    /// None, whatever the environment says.
+    Direct,
+    /// One for all hops but those to the hosts of `except`: names (with all below them), addresses, networks.
+    At { url: url::Url, except: Vec<String> },
 }
 
-impl std::fmt::Debug for Credentials {
+impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({}, …)", self.username)
+        match self {
+            Proxy::Environment => f.write_str("Environment"),
+            Proxy::Direct => f.write_str("Direct"),
+            Proxy::At { url, except } => write!(f, "At({}, {except:?})", url.host_str().unwrap_or_default()),
+        }
     }
 }
 

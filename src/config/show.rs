@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
+use super::credentials::{Keeper, Login};
 use super::settings::*;
 
 impl Settings {
@@ -129,7 +130,14 @@ impl Upstream {
         page.line("prefetch_layers", self.prefetch_layers);
         page.line("ca_file", self.ca_file.as_deref().map(path).unwrap_or_default());
         page.line("insecure", self.insecure);
-        page.line("proxy", self.proxy.as_deref().map(without_password).unwrap_or_default());
+        match &self.proxy {
+            Proxy::Environment => page.line("proxy", ""),
+            Proxy::Direct => page.line("proxy", "direct"),
+            Proxy::At { url, except } => {
+                page.line("proxy", without_password(url));
+                page.line("no_proxy", texts(except));
+            }
+        }
         for rule in &self.freshness {
             page.section("[[upstream.freshness]]");
             page.line("repositories", texts(rule.repositories.texts()));
@@ -144,8 +152,25 @@ impl Endpoint {
     fn shown(&self) -> toml::Value {
         let url = self.url.as_str().trim_end_matches('/').to_owned();
         let Some(credentials) = &self.credentials else { return url.into() };
-        let entries = [("url", url), ("username", credentials.username.clone()), ("password", hidden(Some(&credentials.password)))];
-        toml::Value::Table(entries.into_iter().map(|(key, text)| (key.to_owned(), text.into())).collect())
+        let logins = credentials.logins().iter().map(|login| toml::Value::Table(login.shown())).collect();
+        toml::Value::Table(toml::Table::from_iter([("url".to_owned(), url.into()), ("credentials".to_owned(), toml::Value::Array(logins))]))
+    }
+}
+
+impl Login {
+    fn shown(&self) -> toml::Table {
+        let entries = match &self.keeper {
+            Keeper::Password { username, password } => {
+                vec![("username", username.as_str().into()), ("password", hidden(Some(password)).into())]
+            }
+            Keeper::DockerConfig(file) => vec![("docker_config", path(file).into())],
+            // Arguments may hold a password.
+            Keeper::Command(command) => {
+                vec![("command", texts(command.iter().enumerate().map(|(at, part)| if at == 0 { part } else { "…" })))]
+            }
+        };
+        let repositories = ("repositories", texts(self.repositories.texts()));
+        std::iter::once(repositories).chain(entries).map(|(key, value)| (key.to_owned(), value)).collect()
     }
 }
 
@@ -189,11 +214,10 @@ fn hidden(secret: Option<&Secret>) -> String {
     secret.map(|_| "…".to_owned()).unwrap_or_default()
 }
 
-fn without_password(proxy: &str) -> String {
-    let mut url = url::Url::parse(proxy).expect("the proxy was read as an address");
-    if url.password().is_none() {
-        return proxy.to_owned();
+fn without_password(proxy: &url::Url) -> String {
+    let mut url = proxy.clone();
+    if url.password().is_some() {
+        url.set_password(Some("***")).expect("an address with a password has a host");
     }
-    url.set_password(Some("***")).expect("an address with a password has a host");
     url.to_string()
 }

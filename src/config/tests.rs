@@ -173,6 +173,14 @@ fn the_file_is_the_named_one_else_the_variables_else_the_first_that_is_there() {
     assert_eq!(desk.faults(), ["gone.toml: cannot be read: No such file or directory (os error 2)"]);
 }
 
+/// The name and the password of an endpoint's only log-in.
+fn told(endpoint: &Endpoint) -> (String, String) {
+    match &endpoint.credentials.as_ref().unwrap().logins()[0].keeper {
+        Keeper::Password { username, password } => (username.clone(), password.reveal().to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_secret_is_text_or_a_variable_or_a_file_without_its_last_newline() {
     let folder = tempfile::tempdir().unwrap();
@@ -188,7 +196,7 @@ fn a_secret_is_text_or_a_variable_or_a_file_without_its_last_newline() {
         assert_eq!(settings.auth.admin_password.as_ref().unwrap().reveal(), expected);
         let endpoint = &settings.upstreams[0].endpoints[0];
         assert_eq!(endpoint.url.as_str(), "https://registry-1.docker.io/");
-        assert_eq!(endpoint.credentials.as_ref().unwrap().password.reveal(), expected);
+        assert_eq!(told(endpoint), ("me".to_owned(), expected.to_owned()));
         assert!(!format!("{settings:?}").contains(expected));
         assert!(!settings.to_toml().contains(expected));
         assert!(settings.to_toml().contains("password = \"…\""));
@@ -204,12 +212,12 @@ fn credentials_stay_with_the_endpoint_they_were_given_to() {
     let loaded = load(&Desk::with_file(text).sources).unwrap();
     let [mirror, hub] = loaded.settings.upstreams[0].endpoints.as_slice() else { panic!() };
     assert!(mirror.credentials.is_none());
-    assert_eq!(hub.credentials.as_ref().unwrap().username, "me");
+    assert_eq!(told(hub).0, "me");
     assert_eq!(
         loaded.warnings,
         [
             "everybody may pull what the credentials for docker.io reach (visibility = \"public\")",
-            "the password for docker.io is sent unencrypted (an http:// endpoint)",
+            "the log-in for docker.io is sent unencrypted (an http:// endpoint)",
         ]
     );
 }
@@ -263,7 +271,7 @@ fn the_annotated_default_has_every_key_that_is_read() {
 
 #[test]
 fn what_is_shown_is_read_back_to_the_same() {
-    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\ncooldown = \"3d\"\n[[upstream.freshness]]\ntags = \"v*\"\nttl = \"7d\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
+    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\nno_proxy = [\".lan\", \"10.0.0.0/8\"]\ncredentials = [{ repositories = [\"team/**\"], command = [\"sh\", \"-c\", \"pw@\"] }, { username = \"u\", password = \"pw@\" }]\ncooldown = \"3d\"\n[[upstream.freshness]]\ntags = \"v*\"\nttl = \"7d\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
     let shown = Desk::with_file(text).settings().to_toml();
     assert!(!shown.contains("pw@"), "{shown}");
     assert!(shown.contains("external_url = \"https://r.example\"\n"), "{shown}");

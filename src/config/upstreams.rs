@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::credentials;
 use super::faults::Place;
 use super::freshness;
 use super::hosts;
@@ -54,8 +55,7 @@ fn upstream(table: &mut Reader<'_>, registry: Option<&String>) -> Upstream {
     table.read("segments", &mut into.segments, count);
     table.read("prefetch_layers", &mut into.prefetch_layers, boolean);
     table.read("ca_file", &mut into.ca_file, optional(readable_file));
-    table.read("proxy", &mut into.proxy, optional(hosts::proxy));
-    table.later(&["credentials"]);
+    proxy(table, &mut into.proxy);
     warn(table, &into);
     into
 }
@@ -88,7 +88,7 @@ fn endpoints(table: &mut Reader<'_>, into: &mut Upstream) {
             Err(faults) => table.faults("endpoints", faults),
         }
     }
-    let Some((place, credentials)) = credentials(table) else { return };
+    let Some((place, credentials)) = credentials::read(table) else { return };
     match into.endpoints.as_mut_slice() {
         [only] if only.credentials.is_none() => only.credentials = Some(credentials),
         [_] => table.fault("username", place, "the endpoint has credentials of its own; keep one of the two"),
@@ -121,7 +121,7 @@ fn endpoint(table: &Reader<'_>, node: Node, insecure: bool) -> Option<Endpoint> 
     if inner.read("url", &mut url, |node| text_as(|text| endpoint_url(text, insecure))(node).map(Some)).is_none() {
         inner.fault("url", place, "every endpoint needs its address, like url = \"https://mirror.example.com\"");
     }
-    let credentials = credentials(&mut inner).map(|(_, credentials)| credentials);
+    let credentials = credentials::read(&mut inner).map(|(_, credentials)| credentials);
     inner.finish();
     Some(Endpoint { url: url?, credentials })
 }
@@ -134,26 +134,20 @@ fn endpoint_url(text: &str, insecure: bool) -> Result<Url, String> {
     }
 }
 
-/// The user's name and password, and where the name is written. Neither goes without the other.
-fn credentials(table: &mut Reader<'_>) -> Option<(Place, Credentials)> {
-    let (mut username, mut password) = (None, None);
-    let before = table.context.faults.borrow().len();
-    let named = table.read("username", &mut username, optional(|text| Ok(text.to_owned())));
-    let told = table.secret("password", &mut password);
-    if table.context.faults.borrow().len() > before {
-        return None;
-    }
-    match (username, password) {
-        (Some(username), Some(password)) => Some((named?, Credentials { username, password })),
-        (Some(_), None) => {
-            table.fault("username", named?, "a password must stand beside it");
-            None
+/// The way there. Exceptions are those of the proxy that stands beside them.
+fn proxy(table: &mut Reader<'_>, into: &mut Proxy) {
+    let (mut url, mut except) = (None, Vec::new());
+    let told = table.read("proxy", &mut url, optional(|text| if text == "direct" { Ok(None) } else { hosts::proxy(text).map(Some) }));
+    let excepted = table.read("no_proxy", &mut except, list(|node| text_as(hosts::exception)(node)));
+    match (url, excepted.filter(|_| !except.is_empty())) {
+        (Some(Some(url)), _) => *into = Proxy::At { url, except },
+        // What is wrong with it is told already.
+        (None, Some(_)) if told.is_some() => {}
+        (_, Some(place)) => {
+            table.fault("no_proxy", place, "no proxy stands beside it; exceptions from that of HTTPS_PROXY go into NO_PROXY")
         }
-        (None, Some(_)) => {
-            table.fault("password", told?, "a username must stand beside it");
-            None
-        }
-        (None, None) => None,
+        (Some(None), None) => *into = Proxy::Direct,
+        (None, None) => {}
     }
 }
 
@@ -165,6 +159,6 @@ fn warn(table: &Reader<'_>, upstream: &Upstream) {
         table.context.warn(text);
     }
     if with_credentials().any(|endpoint| endpoint.url.scheme() == "http") {
-        table.context.warn(format!("the password for {registry} is sent unencrypted (an http:// endpoint)"));
+        table.context.warn(format!("the log-in for {registry} is sent unencrypted (an http:// endpoint)"));
     }
 }

@@ -52,9 +52,10 @@ impl Member {
         self.offline
     }
 
-    /// Whether some endpoint is asked with credentials.
-    pub fn has_credentials(&self) -> bool {
-        self.settings().endpoints.iter().any(|e| e.credentials.is_some())
+    /// Whether some endpoint is asked for the repository with credentials.
+    pub fn has_credentials(&self, name: &RepositoryName) -> bool {
+        let logins = self.settings().endpoints.iter().filter_map(|endpoint| endpoint.credentials.as_ref()?.login(name.as_str()));
+        logins.count() > 0
     }
 
     /// The canonical repository of a name here.

@@ -156,7 +156,7 @@ impl Registry {
             referrer_lists: Arc::new(lists::Lists::new()),
             made_up: fallback::MadeUp::default(),
             searches: search::Searches::default(),
-            verdicts: visibility::Verdicts::default(),
+            verdicts: visibility::Verdicts::lasting(tuning.verdict),
             lease: tuning.lease,
             removing: tokio::sync::Mutex::default(),
             index,

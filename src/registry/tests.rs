@@ -66,7 +66,7 @@ impl Upstream {
 
     /// As a configured upstream with credentials of its own.
     fn settings(&self, registry: &str) -> config::Upstream {
-        let credentials = config::Credentials { username: "ann".into(), password: config::Secret::new("secret") };
+        let credentials = config::Credentials::password("ann", "secret");
         let endpoint = config::Endpoint { url: self.url.parse().unwrap(), credentials: Some(credentials) };
         config::Upstream { endpoints: vec![endpoint], insecure: true, ..config::Upstream::builtin(registry) }
     }

@@ -2,6 +2,7 @@
 //!
 //! Credentials that were given for an upstream must not publish what only they reach.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
@@ -15,20 +16,22 @@ use crate::config::Visibility;
 use crate::oci::{Digest, Reference, Repository};
 use crate::upstream::Refusal;
 
-/// How long a verdict holds without asking again.
-const HOLDS: Duration = Duration::from_secs(3600);
+/// So many times in the life of a verdict an upstream that told nothing is asked again.
+const AGAIN: u32 = 60;
 
 /// What is known of who may see what.
 pub struct Verdicts {
-    /// Public or not, and since when that is known.
+    /// How long a verdict holds without asking again.
+    life: Duration,
+    /// Public or not, and until when that holds.
     known: Cache<Repository, (bool, Instant)>,
-    /// By manifest, or by the list of tags.
-    questions: Questions<(Repository, Option<Reference>), Result<bool, Refusal>>,
+    /// One at a time for each repository. The answer says what was asked about: a manifest, or the list of tags.
+    questions: Questions<Repository, (Option<Reference>, Result<bool, Refusal>)>,
 }
 
-impl Default for Verdicts {
-    fn default() -> Verdicts {
-        Verdicts { known: Cache::builder().max_capacity(100_000).build(), questions: Questions::default() }
+impl Verdicts {
+    pub fn lasting(life: Duration) -> Verdicts {
+        Verdicts { life, known: Cache::builder().max_capacity(100_000).build(), questions: Questions::default() }
     }
 }
 
@@ -45,6 +48,12 @@ impl Registry {
         }
     }
 
+    /// The same, where a verdict counts only as long as it holds.
+    fn holds_public(&self, repository: &Repository) -> bool {
+        let ended = self.verdicts.known.get(repository).is_some_and(|(_, until)| until <= Instant::now());
+        self.known_public(repository) && (!ended || self.forbids(repository).is_some())
+    }
+
     /// Until when everybody may see what was found, as far as is known: so long it may be kept in memory. `None`: always.
     pub(super) fn seen_until(&self, repository: &Repository) -> Option<Instant> {
         let member = self.member(repository)?;
@@ -52,7 +61,7 @@ impl Registry {
             Visibility::Public => None,
             Visibility::Auto if is_open(member, repository) => None,
             Visibility::Auto | Visibility::SignedIn => match self.verdicts.known.get(repository) {
-                Some((true, since)) => Some(since + HOLDS),
+                Some((true, until)) => Some(until),
                 _ => Some(Instant::now()),
             },
         }
@@ -87,14 +96,14 @@ impl Registry {
     pub(super) async fn may_see_blob(&self, repository: &Repository, digest: &Digest, reader: &Reader) -> Result<bool, Miss> {
         match self.index.parents(repository, digest, 1).await?.first() {
             Some(parent) => self.may_see(repository, &Reference::Digest(*parent), reader).await,
-            None => Ok(self.shown(repository, &reader.who)),
+            None => Ok(matches!(reader.who, Who::User(_)) || self.holds_public(repository)),
         }
     }
 
     async fn verdict(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Result<bool, Miss> {
         let known = self.verdicts.known.get(repository);
-        if let Some((public, since)) = known
-            && (since.elapsed() < HOLDS || self.forbids(repository).is_some())
+        if let Some((public, until)) = known
+            && (Instant::now() < until || self.forbids(repository).is_some())
         {
             return Ok(public);
         }
@@ -102,10 +111,7 @@ impl Registry {
             return Ok(false);
         }
         match (self.ask_verdict(repository, reference, reader).await, known) {
-            (Some(Ok(public)), _) => {
-                self.verdicts.known.insert(repository.clone(), (public, Instant::now()));
-                Ok(public)
-            }
+            (Some(Ok(public)), _) => Ok(public),
             (_, Some((public, _))) => Ok(public),
             // Who sees nothing of this reference there sees nothing of it here; it tells nothing of the others.
             (Some(Err(absent @ Refusal::Absent { .. })), None) => Err(Miss::Refused(absent)),
@@ -120,24 +126,48 @@ impl Registry {
     }
 
     async fn ask_verdict(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Option<Result<bool, Refusal>> {
-        let member = self.member(repository)?.clone();
-        let (name, reference, budget) = (repository.name.clone(), reference.cloned(), self.budget());
-        let asked = self.verdicts.questions.ask((repository.clone(), reference.clone()), || async move {
-            let answer = match &reference {
-                Some(reference) => member.upstream().anonymous_may_read(&name, reference, budget).await,
-                None => member.upstream().anonymous_may_list(&name, budget).await,
-            };
-            if let Err(refusal @ Refusal::Failed { .. }) = &answer {
-                tracing::warn!(%name, %refusal, "whether anonymous clients may see the repository cannot be asked");
+        loop {
+            let asked =
+                self.verdicts.questions.ask(repository.clone(), || self.this().find_verdict(repository.clone(), reference.cloned()));
+            match self.within(reader, repository, asked).await.ok()?? {
+                // It may be that only the other's is not there.
+                (about, Err(Refusal::Absent { .. })) if about.as_ref() != reference => {}
+                (_, answer) => return Some(answer),
             }
-            answer
-        });
-        self.within(reader, repository, asked).await.ok()?
+        }
+    }
+
+    /// Asks the upstream and remembers what it said. An old verdict holds a while longer when it said nothing.
+    async fn find_verdict(
+        self: Arc<Self>,
+        repository: Repository,
+        reference: Option<Reference>,
+    ) -> (Option<Reference>, Result<bool, Refusal>) {
+        let Some(member) = self.member(&repository).cloned() else { return (reference, Ok(true)) };
+        let (name, budget) = (&repository.name, self.budget());
+        let answer = match &reference {
+            None => member.upstream().anonymous_may_list(name, budget).await,
+            Some(reference) => match member.upstream().anonymous_may_read(name, reference, budget).await {
+                // Some registries hide what is private: then it is there for those who log in.
+                Err(Refusal::Absent { .. }) => member.upstream().head_manifest(name, reference, budget).await.map(|_| false),
+                answer => answer,
+            },
+        };
+        if let Err(refusal @ Refusal::Failed { .. }) = &answer {
+            tracing::warn!(%repository, %refusal, "whether anonymous clients may see the repository cannot be asked");
+        }
+        let Verdicts { life, known, .. } = &self.verdicts;
+        match (&answer, known.get(&repository)) {
+            (Ok(public), _) => known.insert(repository, (*public, Instant::now() + *life)),
+            (Err(_), Some((public, _))) => known.insert(repository, (public, Instant::now() + *life / AGAIN)),
+            (Err(_), None) => {}
+        }
+        (reference, answer)
     }
 }
 
 /// What everybody may read without any question: no credentials reach more, or it is one of Docker Hub's official images.
 fn is_open(member: &Member, repository: &Repository) -> bool {
     let official = member.registry() == "docker.io" && repository.name.as_str().starts_with("library/");
-    official || !member.has_credentials()
+    official || !member.has_credentials(&repository.name)
 }

@@ -3,8 +3,11 @@
 //! Every URL of every hop passes `check_literal`, and every name is resolved by `Resolver`, so a name that points
 //! to such an address, or begins to later, is refused when the connection is made.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -28,13 +31,14 @@ pub(super) fn is_forbidden(address: IpAddr) -> bool {
     special || METADATA.contains(&address)
 }
 
-/// The IPv4 address inside an IPv6 one: mapped, compatible, 6to4 or NAT64.
+/// The IPv4 address inside an IPv6 one: mapped, translated, compatible, 6to4 or NAT64.
 fn unwrapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let parts = v6.segments();
     let inner = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
     match parts {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => inner(high, low),
+        [0, 0, 0, 0, 0xffff, 0, high, low] | [0x64, 0xff9b, 1, _, _, _, high, low] => inner(high, low),
         [0, 0, 0, 0, 0, 0, high, low] if high != 0 => inner(high, low),
         [0x2002, high, low, ..] => inner(high, low),
         _ => address,
@@ -55,14 +59,24 @@ fn refusal(address: IpAddr) -> String {
     format!("{address} is a link-local or metadata address, which is never asked")
 }
 
+/// Asks which addresses a name has.
+type Lookup = fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
 /// The system's resolver without the forbidden addresses.
-pub(super) struct Resolver;
+#[derive(Clone, Copy)]
+pub(super) struct Resolver(pub(super) Lookup);
+
+impl Default for Resolver {
+    fn default() -> Resolver {
+        Resolver(|name| async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) }.boxed())
+    }
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let found = self.0(name.as_str().to_owned());
         Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            let (bad, good): (Vec<_>, Vec<_>) = found.into_iter().partition(|a| is_forbidden(a.ip()));
+            let (bad, good): (Vec<_>, Vec<_>) = found.await?.into_iter().partition(|a| is_forbidden(a.ip()));
             match (good.is_empty(), bad.first()) {
                 (true, Some(address)) => Err(refusal(address.ip()).into()),
                 _ => Ok(Box::new(good.into_iter()) as Addrs),
@@ -76,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_refused_in_every_spelling_and_the_lan_is_not() {
+    fn sec_07_metadata_is_refused_in_every_spelling_and_the_lan_is_not() {
         for bad in [
             "http://169.254.169.254/",
             "http://169.254.0.1:5000/v2/",

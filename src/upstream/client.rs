@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::credentials::Logins;
 use super::endpoints::{Endpoint, Health, in_order};
 use super::tokens::Tokens;
 use super::verdict::Trouble;
@@ -22,6 +23,7 @@ pub struct Upstream {
     pub(super) deadlines: Deadlines,
     pub(super) wire: Wire,
     pub(super) tokens: Tokens,
+    pub(super) logins: Logins,
     pub(super) places: Semaphore,
     endpoints: Vec<Endpoint>,
 }
@@ -84,6 +86,7 @@ impl Upstream {
             endpoints: settings.endpoints.iter().enumerate().map(endpoint).collect(),
             wire: Wire::new(settings, &deadlines).map_err(named)?,
             tokens: Tokens::new(),
+            logins: Logins::new(deadlines.program),
             places: Semaphore::new(API_PLACES),
             settings: settings.clone(),
             deadlines,

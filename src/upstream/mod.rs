@@ -5,12 +5,16 @@ mod blobs;
 mod body;
 mod challenge;
 mod client;
+mod credentials;
+mod docker_config;
 mod endpoints;
 mod lists;
 mod manifests;
 mod realm;
 mod request;
 mod search;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod verdict;
 mod wire;
@@ -41,6 +45,8 @@ pub struct Deadlines {
     pub rate: u64,
     /// How long a stale tag's client waits for the upstream.
     pub stale_wait: Duration,
+    /// A program that gives a log-in; and how long it rests after it failed.
+    pub program: Duration,
 }
 
 impl Default for Deadlines {
@@ -54,6 +60,7 @@ impl Default for Deadlines {
             window: seconds(30),
             rate: 1024,
             stale_wait: seconds(1),
+            program: seconds(30),
         }
     }
 }
@@ -69,6 +76,7 @@ impl Deadlines {
             window: self.window / divisor,
             rate: self.rate,
             stale_wait: self.stale_wait / divisor,
+            program: self.program / divisor,
         }
     }
 }
@@ -127,6 +135,8 @@ pub enum Cause {
     Timeout(Duration),
     #[error("cannot be reached: {0}")]
     Unreachable(String),
+    #[error("is not trusted: the certificate of {host} {text}")]
+    Certificate { host: String, text: String },
     #[error("the connection broke: {0}")]
     Broken(String),
     #[error("too many requests{}", .retry_after.map(|t| format!(", try again in {} s", t.as_secs())).unwrap_or_default())]
@@ -135,6 +145,8 @@ pub enum Cause {
     Status { status: u16, text: String },
     #[error("refuses the configured credentials")]
     Credentials,
+    #[error("cannot be shown a log-in: {0}")]
+    Login(String),
     #[error("the token service {realm} {text}")]
     Token { realm: String, text: String },
     #[error("the token service {0} is not the registry's own; to trust it with these credentials, add its host to trusted_realms")]

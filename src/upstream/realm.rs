@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_to_the_upstreams_own_token_service() {
+    fn sec_01_credentials_go_to_the_upstreams_own_token_service() {
         for (endpoint, realm, trusted) in [
             ("https://registry-1.docker.io", "https://auth.docker.io/token", &[][..]),
             ("https://quay.io", "https://quay.io/v2/auth", &[]),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_nowhere_else() {
+    fn sec_01_credentials_go_nowhere_else() {
         for (endpoint, realm, trusted) in [
             ("https://registry-1.docker.io", "https://evil.example/token", &[][..]),
             ("https://registry-1.docker.io", "http://auth.docker.io/token", &[]),
@@ -66,6 +66,10 @@ mod tests {
             ("https://registry-1.docker.io", "https://evildocker.io/token", &[]),
             ("https://registry-1.docker.io", "https://auth.docker.io./token", &[]),
             ("https://registry-1.docker.io", "https://auth.dоcker.io/token", &[]),
+            ("https://registry-1.docker.io", "https://auth.docker.io%2eevil.example/token", &[]),
+            ("https://registry-1.docker.io", "https://evil.example/https://auth.docker.io/token", &[]),
+            ("https://registry-1.docker.io", "https://evil.example/token#@auth.docker.io", &[]),
+            ("https://registry-1.docker.io", "https://evil.example\\@auth.docker.io/token", &[]),
             ("https://one.github.io", "https://two.github.io/token", &[]),
             ("https://a.co.uk", "https://b.co.uk/token", &[]),
             ("https://one.s3.amazonaws.com", "https://two.s3.amazonaws.com/token", &[]),

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{CONTENT_ENCODING, HeaderMap};
 use http::{Method, StatusCode};
 use reqwest::Response;
 use tokio::sync::SemaphorePermit;
@@ -13,12 +11,13 @@ use url::Url;
 use super::Cause;
 use super::challenge::{Challenge, challenge_in, token_url};
 use super::client::{Kind, Upstream};
+use super::credentials::{Proof, Shown};
 use super::endpoints::Endpoint;
 use super::realm;
 use super::tokens::{Grant, no_token};
-use super::verdict::{self, Said, Shown, Trouble};
+use super::verdict::{self, Said, Trouble};
 use super::wire::{Arrived, Lane, Question, read_all, read_short, without_query};
-use crate::config::Credentials;
+use crate::config::Secret;
 use crate::oci::RepositoryName;
 
 const LONGEST_TOKEN_ANSWER: usize = 256 << 10;
@@ -72,7 +71,7 @@ impl Upstream {
             let refusal = refusal(ask, arrived, grant.as_ref()).await;
             let Some(challenge) = challenge else { return Err(refusal) };
             drop(place);
-            let negotiation = self.negotiate(endpoint, ask, challenge);
+            let negotiation = self.negotiate(endpoint, ask, challenge, grant.as_ref());
             let next = self.tokens.negotiate(&key, grant.as_ref(), since, negotiation).await?;
             grant = Some(next);
             negotiated = true;
@@ -87,19 +86,36 @@ impl Upstream {
         }
     }
 
-    async fn negotiate(&self, endpoint: &Endpoint, ask: &Ask<'_>, challenge: Challenge) -> Result<Grant, Trouble> {
-        let credentials = endpoint.settings.credentials.as_ref().filter(|_| !ask.anonymous);
-        match (challenge, credentials) {
-            (Challenge::Bearer { realm, service, scope }, credentials) => {
-                let url = token_url(&realm, service.as_deref(), scope.as_deref())?;
-                if credentials.is_some() && !realm::may_see_credentials(&endpoint.settings.url, &url, &self.settings.trusted_realms) {
+    /// Shows what the endpoint has for the repository. When that is refused, what it has by now is shown once.
+    async fn negotiate(&self, endpoint: &Endpoint, ask: &Ask<'_>, challenge: Challenge, last: Option<&Grant>) -> Result<Grant, Trouble> {
+        let login = if ask.anonymous { None } else { self.logins.of(endpoint, ask.name).await? };
+        let outcome = self.show(endpoint, ask, &challenge, login.as_ref()).await;
+        let refused = match &outcome {
+            Err(Trouble::Failed(Cause::Credentials)) => true,
+            outcome => outcome.as_ref().ok().is_some_and(|grant| Some(grant) == last),
+        };
+        let Some(login) = login.filter(|_| refused) else { return outcome };
+        match self.logins.instead(endpoint, ask.name, &login.proof).await? {
+            Some(other) => self.show(endpoint, ask, &challenge, Some(&other)).await,
+            None => outcome,
+        }
+    }
+
+    async fn show(&self, endpoint: &Endpoint, ask: &Ask<'_>, challenge: &Challenge, login: Option<&Shown>) -> Result<Grant, Trouble> {
+        match (challenge, login) {
+            (Challenge::Bearer { realm, service, scope }, _) => {
+                let url = token_url(realm, service.as_deref(), scope.as_deref())?;
+                if login.is_some() && !realm::may_see_credentials(&endpoint.settings.url, &url, &self.settings.trusted_realms) {
                     return Err(Cause::Realm(without_query(&url)).into());
                 }
-                let outcome = self.token(url, credentials).await;
+                let outcome = self.token(url, login.map(|login| &login.proof)).await;
                 self.note(Kind::Token, outcome.as_ref().err());
                 outcome
             }
-            (Challenge::Basic, Some(credentials)) => Ok(Grant::password(basic(credentials))),
+            (Challenge::Basic, Some(login)) => match login.proof.basic() {
+                Some(header) => Ok(Grant::password(header, login.until)),
+                None => Err(Cause::Login("it wants a password, and there is an identity token; log in with a password".to_owned()).into()),
+            },
             (Challenge::Basic, None) if ask.anonymous => Err(Trouble::Denied),
             (Challenge::Basic, None) => {
                 let text = "Unauthorized (it wants a password, and none is configured)".to_owned();
@@ -108,16 +124,21 @@ impl Upstream {
         }
     }
 
-    async fn token(&self, url: Url, credentials: Option<&Credentials>) -> Result<Grant, Trouble> {
+    async fn token(&self, url: Url, proof: Option<&Proof>) -> Result<Grant, Trouble> {
         let realm = without_query(&url);
         let away = |text: String| Cause::Token { realm: realm.clone(), text };
         let _place = self.place(Kind::Token).await;
         let asked = Instant::now();
-        let authorization = credentials.map(basic);
-        let question =
-            Question { lane: Lane::Api, method: Method::GET, url, headers: HeaderMap::new(), authorization: authorization.as_ref() };
-        let Arrived { response, strayed } = self.wire.send(question).await.map_err(|cause| away(cause.to_string()))?;
-        if strayed && credentials.is_some() {
+        let authorization = proof.and_then(Proof::basic);
+        let arrived = match proof {
+            Some(Proof::IdentityToken(token)) => self.wire.post(refreshed(url, token)).await,
+            _ => {
+                let headers = HeaderMap::new();
+                self.wire.send(Question { lane: Lane::Api, method: Method::GET, url, headers, authorization: authorization.as_ref() }).await
+            }
+        };
+        let Arrived { response, strayed } = arrived.map_err(|cause| away(cause.to_string()))?;
+        if strayed && proof.is_some() {
             return Err(away("redirects to another host, which may not see the credentials".to_owned()).into());
         }
         let status = response.status();
@@ -127,15 +148,27 @@ impl Upstream {
         }
         let headers = response.headers().clone();
         let body = read_short(response).await;
-        let shown = if credentials.is_some() { Shown::Password } else { Shown::Nothing };
+        let shown = if proof.is_some() { verdict::Shown::Password } else { verdict::Shown::Nothing };
         Err(verdict::of_token_service(&Said { method: &Method::GET, status, headers: &headers, body: &body, shown }, &realm))
     }
+}
+
+/// The address of a token service and the form by which it gives a token for an identity token.
+fn refreshed(mut url: Url, token: &Secret) -> (Url, String) {
+    let asked: Vec<(String, String)> = url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect();
+    let told = |wanted: &str| asked.iter().filter(|(key, _)| key == wanted).map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ");
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("grant_type", "refresh_token"), ("client_id", "entrepot"), ("refresh_token", token.reveal())])
+        .extend_pairs(["service", "scope"].map(|key| (key, told(key))))
+        .finish();
+    url.set_query(None);
+    (url, form)
 }
 
 async fn refusal(ask: &Ask<'_>, arrived: Arrived, grant: Option<&Grant>) -> Trouble {
     let status = arrived.response.status();
     let headers = arrived.response.headers().clone();
-    let shown = grant.filter(|_| !arrived.strayed).map_or(Shown::Nothing, |grant| grant.shown);
+    let shown = grant.filter(|_| !arrived.strayed).map_or(verdict::Shown::Nothing, |grant| grant.shown);
     let body = read_short(arrived.response).await;
     verdict::of_registry(&Said { method: &ask.method, status, headers: &headers, body: &body, shown })
 }
@@ -149,11 +182,4 @@ fn uncoded(response: Response) -> Result<Response, Trouble> {
         }
         _ => Ok(response),
     }
-}
-
-fn basic(credentials: &Credentials) -> HeaderValue {
-    let pair = STANDARD.encode(format!("{}:{}", credentials.username, credentials.password.reveal()));
-    let mut header = HeaderValue::try_from(format!("Basic {pair}")).expect("base64 is always a header value");
-    header.set_sensitive(true);
-    header
 }

@@ -31,9 +31,9 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    pub(super) fn password(mut header: HeaderValue) -> Grant {
-        header.set_sensitive(true);
-        Grant { header, shown: Shown::Password, until: None }
+    /// A password that is shown as it is; `until`: when it ends, where that is known.
+    pub(super) fn password(header: HeaderValue, until: Option<Instant>) -> Grant {
+        Grant { header, shown: Shown::Password, until }
     }
 
     /// Reads the token service's answer to a request sent at `asked`. `None` when there is no token in it.

@@ -5,9 +5,9 @@ use std::error::Error as _;
 use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, LOCATION};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
-use reqwest::{Certificate, Client, Proxy, Response, redirect};
+use reqwest::{Certificate, Client, NoProxy, Proxy, Response, redirect};
 use url::Url;
 
 use super::{Cause, Deadlines, addresses};
@@ -30,7 +30,9 @@ pub(super) struct Wire {
     connect: std::time::Duration,
     insecure: bool,
     certificates: Vec<Certificate>,
+    /// `None`: the environment's.
     proxy: Option<Proxy>,
+    pub(super) resolver: addresses::Resolver,
     /// Made when first needed: reading the system's certificates takes a while, and may fail where nothing is fetched.
     clients: OnceLock<Result<[Client; 2], String>>,
 }
@@ -64,8 +66,16 @@ impl Wire {
             }
             None => Vec::new(),
         };
-        let proxy = settings.proxy.as_deref().map(Proxy::all).transpose().map_err(|e| format!("proxy: {}", innermost(&e)))?;
-        Ok(Wire { connect: deadlines.connect, insecure: settings.insecure, certificates, proxy, clients: OnceLock::new() })
+        let proxy = match &settings.proxy {
+            config::Proxy::Environment => None,
+            config::Proxy::Direct => Some(Proxy::custom(|_| None::<Url>)),
+            config::Proxy::At { url, except } => {
+                let proxy = Proxy::all(url.clone()).map_err(|e| format!("proxy: {}", innermost(&e)))?;
+                Some(proxy.no_proxy(NoProxy::from_string(&except.join(","))))
+            }
+        };
+        let (connect, insecure, resolver) = (deadlines.connect, settings.insecure, addresses::Resolver::default());
+        Ok(Wire { connect, insecure, certificates, proxy, resolver, clients: OnceLock::new() })
     }
 
     fn client(&self, lane: Lane) -> Result<&Client, Cause> {
@@ -86,7 +96,7 @@ impl Wire {
             .referer(false)
             .connect_timeout(self.connect)
             .pool_idle_timeout(IDLE)
-            .dns_resolver(addresses::Resolver)
+            .dns_resolver(self.resolver)
             .tls_certs_merge(self.certificates.iter().cloned())
             .tls_danger_accept_invalid_certs(self.insecure);
         if let Some(proxy) = &self.proxy {
@@ -111,7 +121,7 @@ impl Wire {
             if let Some(authorization) = question.authorization.filter(|_| !strayed) {
                 request = request.header(AUTHORIZATION, authorization);
             }
-            let response = request.send().await.map_err(|error| self.cause(error))?;
+            let response = request.send().await.map_err(|error| self.cause(error, &url, strayed))?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 return Ok(Arrived { response, strayed });
             }
@@ -124,13 +134,65 @@ impl Wire {
         Err(Cause::Malformed { what: "answer", text: format!("it redirects more than {REDIRECTS} times") })
     }
 
-    fn cause(&self, error: reqwest::Error) -> Cause {
+    /// Sends a form that nobody else may see: a redirect ends it.
+    pub(super) async fn post(&self, (url, form): (Url, String)) -> Result<Arrived, Cause> {
+        addresses::check_literal(&url).map_err(Cause::Unreachable)?;
+        let request = self.client(Lane::Api)?.post(url.clone()).header(ACCEPT_ENCODING, "identity");
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+        let response = request.send().await.map_err(|error| self.cause(error, &url, false))?;
+        Ok(Arrived { strayed: response.status().is_redirection(), response })
+    }
+
+    /// What went wrong on the way to `url`, which whoever asked does not know when it is where a redirect led.
+    fn cause(&self, error: reqwest::Error, url: &Url, strayed: bool) -> Cause {
+        let host = || url.port().map_or_else(|| host_of(url).to_owned(), |port| format!("{}:{port}", host_of(url)));
+        let reached = |text: String| Cause::Unreachable(if strayed { format!("{} (where it redirects to): {text}", host()) } else { text });
+        match tls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(wrong)) => return Cause::Certificate { host: host(), text: certificate_text(wrong) },
+            Some(rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) | rustls::Error::PeerIncompatible(_)) => {
+                return reached("it speaks neither TLS 1.2 nor TLS 1.3".to_owned());
+            }
+            _ => {}
+        }
         match error {
             error if error.is_timeout() => Cause::Timeout(self.connect),
-            error if error.is_connect() => Cause::Unreachable(innermost(&error)),
+            error if error.is_connect() => reached(innermost(&error)),
             error => broken(error),
         }
     }
+}
+
+fn host_of(url: &Url) -> &str {
+    url.host_str().unwrap_or_default()
+}
+
+/// What TLS says of a failure, where it was TLS that failed.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = error.downcast_ref() {
+        return Some(found);
+    }
+    // The source of an I/O error is what comes after the error that it carries.
+    match error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref()) {
+        Some(carried) => tls_error(carried),
+        None => error.source().and_then(tls_error),
+    }
+}
+
+/// What is wrong with a certificate, and what helps.
+fn certificate_text(wrong: &rustls::CertificateError) -> String {
+    use rustls::CertificateError::*;
+    let text = match wrong {
+        Expired | ExpiredContext { .. } => "has expired; it must be renewed there, if this machine's clock is right",
+        NotValidYet | NotValidYetContext { .. } => "is not valid yet; is this machine's clock right?",
+        NotValidForName | NotValidForNameContext { .. } => "is for another name",
+        UnknownIssuer => "comes from nobody who is trusted here; name its CA's certificate in ca_file",
+        Revoked => "has been revoked",
+        wrong if format!("{wrong:?}").contains("CaUsedAsEndEntity") => {
+            "is self-signed as an authority's; it needs one from a CA, which ca_file can name"
+        }
+        wrong => return format!("is refused: {wrong}"),
+    };
+    text.to_owned()
 }
 
 /// Where a redirect leads, without a name and password that it may bring.

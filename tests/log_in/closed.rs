@@ -1,6 +1,6 @@
 //! What is not for everybody: a registry without anonymous pulls, and upstreams that need credentials.
 
-use entrepot::config::{Credentials, Secret};
+use entrepot::config::Credentials;
 
 use super::app::*;
 
@@ -50,7 +50,7 @@ async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
 /// docker.io with an account, to which alone `corp/app` is shown.
 async fn with_account() -> App {
     let app = App::with_hub(|hub| {
-        hub.endpoints[0].credentials = Some(Credentials { username: "corp".into(), password: Secret::new("secret") });
+        hub.endpoints[0].credentials = Some(Credentials::password("corp", "secret"));
     })
     .await;
     app.hub.behave(|b| (b.account, b.private) = (Some(("corp".into(), "secret".into())), vec!["corp/app".into()]));

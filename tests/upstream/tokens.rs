@@ -179,13 +179,16 @@ async fn no_endpoint_sees_the_credentials_of_another() {
 }
 
 #[tokio::test]
-async fn credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
+async fn sec_02_credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
     let hub = hub().await;
     let realm = format!("http://{}/token", hub.cdn());
     hub.behave(|b| (b.realm, b.account) = (Some(realm.clone()), Some(("ann".into(), "secret".into()))));
     let mut settings = with_account(&hub, "ann", "secret");
     match cause(head(&with_settings(settings.clone()), "a/one").await) {
-        Cause::Realm(named) => assert_eq!(named, realm),
+        refused @ Cause::Realm(_) => {
+            let text = refused.to_string();
+            assert!(text.contains(&realm) && text.contains("trusted_realms"), "{text}");
+        }
         other => panic!("{other:?}"),
     }
     assert!(!hub.seen().iter().any(|seen| seen.cdn), "it was not even asked anonymously");
@@ -195,7 +198,7 @@ async fn credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_redirects_elsewhere_sees_no_credentials() {
+async fn sec_03_a_token_service_that_redirects_elsewhere_sees_no_credentials() {
     let hub = hub().await;
     hub.behave(|b| b.account = Some(("ann".into(), "secret".into())));
     hub.on_nth("/token", 1, Fault::RedirectTo(format!("http://{}/token?scope=repository:a/one:pull", hub.cdn())));
@@ -203,4 +206,38 @@ async fn a_token_service_that_redirects_elsewhere_sees_no_credentials() {
     assert!(matches!(cause(outcome), Cause::Token { .. }), "and what it grants anonymously is not taken for more");
     let elsewhere: Vec<Seen> = hub.seen().into_iter().filter(|seen| seen.cdn).collect();
     assert!(elsewhere.len() == 1 && elsewhere[0].request.header("authorization").is_none());
+}
+
+#[tokio::test]
+async fn sec_03_authorization_stays_with_scheme_host_and_port() {
+    let authority = super::secured::Authority::new();
+    for password in [false, true] {
+        let (one, two) = (hub().await, hub().await);
+        let front = super::secured::Front::before(two.address(), &authority, super::secured::Shows::Good).await;
+        one.behave(|b| (b.tokens, b.basic, b.account) = (!password, password, Some(("ann".into(), "secret".into()))));
+        two.behave(|b| b.tokens = false);
+        let upstream = with_settings(with_account(&one, "ann", "secret"));
+        head(&upstream, "a/one").await.unwrap();
+        let digest = two.image("a/one", "latest", &["layer".into()]).layers[0];
+        let bases = [format!("http://{}", two.address()), format!("http://{}", one.cdn()), front.origin()];
+        for base in bases {
+            for (what, method) in [("manifests/latest", "GET"), ("manifests/latest", "HEAD"), ("blobs", "GET")] {
+                one.heal().forget().on("/v2/a/one/", Fault::RedirectTo(format!("{base}/v2/a/one/manifests/latest")));
+                two.forget();
+                let _ = match (what, method) {
+                    ("blobs", _) => upstream.blob(&name("a/one"), &digest, 0, budget()).await.map(|_| ()),
+                    (_, "HEAD") => head(&upstream, "a/one").await,
+                    _ => upstream.manifest(&name("a/one"), &tag("latest"), budget()).await.map(|_| ()),
+                };
+                let elsewhere: Vec<_> = two.seen().into_iter().chain(one.seen().into_iter().filter(|seen| seen.cdn)).collect();
+                assert!(!elsewhere.is_empty(), "{base} was asked");
+                for seen in elsewhere {
+                    let secret = ["authorization", "cookie", "proxy-authorization"].map(|header| seen.request.header(header).is_some());
+                    assert_eq!(secret, [false; 3], "{base}: {seen:?}");
+                }
+            }
+        }
+        one.heal().forget().on_nth("/v2/a/one/", 1, Fault::RedirectTo(format!("http://{}/v2/a/one/manifests/latest", one.address())));
+        head(&upstream, "a/one").await.expect("its own address may see them");
+    }
 }

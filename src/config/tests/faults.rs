@@ -123,7 +123,7 @@ fn each_fault_of_an_upstream_is_told_likewise() {
         ),
         (
             "[[upstream]]\nregistry = \"a.b\"\nendpoints = [{ url = \"https://a.b\", user = \"x\" }]",
-            "3: unknown key `upstream.endpoints.user`; known here are url, username, password",
+            "3: unknown key `upstream.endpoints.user`; known here are url, username, password, credentials",
         ),
         (
             "[[upstream]]\nregistry = \"a.b\"\nendpoints = [{ username = \"x\", password = \"y\" }]",
@@ -176,6 +176,34 @@ fn each_fault_of_an_upstream_is_told_likewise() {
         (
             "[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]\ntag = \"v*\"\nrepositories = \"**\"\nttl = \"7d\"",
             "4: unknown key `upstream.freshness.tag`; did you mean `tags`?",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\ncredentials = \"hunter2\"",
+            "3: upstream.credentials: expected { docker_config = \"…\" }, { command = [\"…\"] }, or a list of tables, not text",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\ncredentials = { command = [\"x\"], username = \"u\", password = \"p\" }",
+            "3: upstream.credentials: a log-in is told in one way: username and password, docker_config, or command",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\ncredentials = [{ repositories = [\"a\"] }]",
+            "3: upstream.credentials: a log-in is told in one way: username and password, docker_config, or command",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\ncredentials = { docker_config = \"/nowhere\" }",
+            "3: upstream.credentials.docker_config: \"/nowhere\" cannot be read: No such file or directory (os error 2)",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\nusername = \"u\"\npassword = \"p\"\ncredentials = { command = [\"x\"] }",
+            "5: upstream.credentials: username and password stand beside it; keep one of the two",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\nno_proxy = [\"c.d\"]",
+            "3: upstream.no_proxy: no proxy stands beside it; exceptions from that of HTTPS_PROXY go into NO_PROXY",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\nproxy = \"http://p:1\"\nno_proxy = [\"http://c.d\"]",
+            "4: upstream.no_proxy: \"http://c.d\" is neither a host nor a network; write it like \"registry.lan\", \".corp.lan\" or \"10.0.0.0/8\"",
         ),
         (
             "[[upstream]]\nregistry = \"a.b\"\nproxy = \"socks5://x:1\"",

@@ -29,6 +29,8 @@ pub struct Tuning {
     pub shelf: Duration,
     /// How long what a pusher was told is here stays here.
     pub lease: Duration,
+    /// How long it is believed that everybody may see a repository, or not.
+    pub verdict: Duration,
 }
 
 impl Default for Tuning {
@@ -45,6 +47,7 @@ impl Default for Tuning {
             linger: Duration::from_secs(60),
             shelf: Duration::from_secs(3600),
             lease: Duration::from_secs(3600),
+            verdict: Duration::from_secs(3600),
         }
     }
 }

@@ -40,6 +40,7 @@ const USERS: [&str; 3] = ["admin", "alice", "bob"];
 pub struct App {
     pub hub: FaultUpstream,
     pub settings: Settings,
+    tuning: Tuning,
     address: SocketAddr,
     serving: Option<Serving>,
     http: reqwest::Client,
@@ -61,6 +62,11 @@ impl App {
 
     /// With other settings. `docker.io` is the only upstream unless `change` adds some.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> App {
+        App::tuned(|settings, _| change(settings)).await
+    }
+
+    /// With other settings and numbers.
+    pub async fn tuned(change: impl FnOnce(&mut Settings, &mut Tuning)) -> App {
         let hub = FaultUpstream::start().await;
         hub.behave(|b| (b.tokens, b.redirect, b.hub_401) = (true, true, true));
         let folder = tempfile::tempdir().unwrap();
@@ -75,9 +81,12 @@ impl App {
         settings.auth.htpasswd = Some(users);
         settings.metrics.enabled = false;
         settings.upstreams = vec![hub.upstream_settings("docker.io")];
-        change(&mut settings);
-        let (address, serving) = serve(&settings).await;
-        App { hub, settings, address, serving: Some(serving), http: Client::wire(), folder }
+        // Tests collect when they have pushed, and do not wait for an hour.
+        let lease = Duration::ZERO;
+        let mut tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
+        change(&mut settings, &mut tuning);
+        let (address, serving) = serve(&settings, tuning).await;
+        App { hub, settings, tuning, address, serving: Some(serving), http: Client::wire(), folder }
     }
 
     /// With other settings of docker.io.
@@ -155,7 +164,7 @@ impl App {
 
     /// Starts it again over the same data folder.
     pub async fn start_again(&mut self) {
-        let (address, serving) = serve(&self.settings).await;
+        let (address, serving) = serve(&self.settings, self.tuning).await;
         self.address = address;
         self.serving = Some(serving);
     }
@@ -194,12 +203,9 @@ pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-async fn serve(settings: &Settings) -> (SocketAddr, Serving) {
+async fn serve(settings: &Settings, tuning: Tuning) -> (SocketAddr, Serving) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let pace = Pace { cost: 4, look: Duration::from_millis(10), wait: Duration::from_millis(10), ..Pace::default() };
-    // Tests collect when they have pushed, and do not wait for an hour.
-    let lease = Duration::ZERO;
-    let tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
     let (tell, told) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let settings = settings.clone();

@@ -45,6 +45,8 @@ pub struct Behaviour {
     pub account: Option<(String, String)>,
     /// Repositories for the account alone.
     pub private: Vec<String>,
+    /// To others these do not exist.
+    pub hides_private: bool,
     pub no_anonymous_tokens: bool,
     /// How long tokens are good.
     pub token_life_ms: u64,
@@ -60,6 +62,10 @@ pub struct Behaviour {
     pub page: Option<usize>,
     /// A list of tags goes on for ever.
     pub endless: bool,
+    /// The token service takes this refresh token for the account.
+    pub identity_token: Option<String>,
+    /// Where blobs are redirected to, without a path; `None`: the second address over http.
+    pub cdn: Option<String>,
 }
 
 impl Default for Behaviour {
@@ -71,6 +77,7 @@ impl Default for Behaviour {
             unquoted: false,
             account: None,
             private: Vec::new(),
+            hides_private: false,
             no_anonymous_tokens: false,
             token_life_ms: 300_000,
             token_says: Some(300),
@@ -79,6 +86,8 @@ impl Default for Behaviour {
             hub_401: false,
             page: None,
             endless: false,
+            identity_token: None,
+            cdn: None,
         }
     }
 }
@@ -98,6 +107,8 @@ struct Shared {
     tokens: Tokens,
     behaviour: Mutex<Behaviour>,
     seen: Mutex<Vec<Seen>>,
+    /// Connections that were accepted, at either address.
+    connections: AtomicU64,
     /// Bytes of bodies, by path; the CDN's under the registry's path.
     sent: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
@@ -129,6 +140,7 @@ impl FaultUpstream {
             tokens: Tokens::default(),
             behaviour: Mutex::default(),
             seen: Mutex::default(),
+            connections: AtomicU64::new(0),
             sent: Mutex::default(),
         });
         let mut tasks = tokio::task::JoinSet::new();
@@ -224,6 +236,11 @@ impl FaultUpstream {
         self.shared.seen().len()
     }
 
+    /// Connections that were made, at either address.
+    pub fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
     /// GETs of a blob at the registry, under any name. What a CDN serves after a redirect is not counted again.
     pub fn blob_gets(&self, digest: &Digest) -> usize {
         let end = format!("/blobs/{digest}");
@@ -263,7 +280,7 @@ impl FaultUpstream {
             prefetch_layers: true,
             ca_file: None,
             insecure: true,
-            proxy: None,
+            proxy: config::Proxy::Environment,
         }
     }
 
@@ -280,6 +297,7 @@ impl Shared {
 
     fn forget(&self) {
         self.seen().clear();
+        self.connections.store(0, Ordering::SeqCst);
         self.sent.lock().unwrap().clear();
     }
 }

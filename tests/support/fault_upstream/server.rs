@@ -19,6 +19,7 @@ pub async fn accept(listener: TcpListener, shared: Arc<Shared>, cdn: bool) {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let shared = shared.clone();
+                shared.connections.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 connections.spawn(async move {
                     // A client that leaves is nothing to speak of.
                     let _ = serve(stream, &shared, cdn).await;
@@ -105,11 +106,12 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     }
     let hidden = who != Who::Account && behaviour.private.iter().any(|private| private == name);
     if hidden || !shared.content.knows(name).await {
-        let denies = hidden || behaviour.hub_401;
+        let denies = if hidden { !behaviour.hides_private } else { behaviour.hub_401 };
         return if denies { challenge(shared, &behaviour, name) } else { Reply::error(404, "NAME_UNKNOWN") };
     }
     if behaviour.redirect && request.method == "GET" && request.path.contains("/blobs/") {
-        let location = format!("http://{}/cdn{}?signature=secret", shared.cdn, request.path);
+        let cdn = behaviour.cdn.unwrap_or_else(|| format!("http://{}", shared.cdn));
+        let location = format!("{cdn}/cdn{}?signature=secret", request.path);
         return Reply::new(307, "text/plain", "").with("Location", location);
     }
     if behaviour.endless && request.path.ends_with("/tags/list") {

@@ -33,9 +33,13 @@ pub enum Who {
 }
 
 impl Tokens {
-    /// `GET /token?service=…&scope=…`.
+    /// `GET /token?service=…&scope=…`, or the same as the form of a POST with a refresh token.
     pub fn grant(&self, request: &Request, behaviour: &Behaviour) -> Reply {
+        let fields = if request.method == "POST" { &request.body[..] } else { request.query.as_bytes() };
+        let field = |name: &str| url::form_urlencoded::parse(fields).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
         let account = match request.header("authorization") {
+            None if request.method == "POST" && field("refresh_token") == behaviour.identity_token => true,
+            None if request.method == "POST" => return Reply::new(401, "application/json", r#"{"error":"invalid_grant"}"#),
             None => false,
             Some(authorization) if is_account(authorization, behaviour) => true,
             Some(_) => return Reply::new(401, "application/json", r#"{"details":"incorrect username or password"}"#),
@@ -43,7 +47,7 @@ impl Tokens {
         if !account && behaviour.no_anonymous_tokens {
             return Reply::error(401, "UNAUTHORIZED");
         }
-        let scopes = url::form_urlencoded::parse(request.query.as_bytes()).filter(|(key, _)| key == "scope");
+        let scopes = url::form_urlencoded::parse(fields).filter(|(key, _)| key == "scope");
         let scopes = scopes.map(|(_, scope)| scope.into_owned()).collect();
         let token = format!("token-{}", self.serial.fetch_add(1, Ordering::Relaxed));
         let until = Instant::now() + Duration::from_millis(behaviour.token_life_ms);
