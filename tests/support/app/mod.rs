@@ -185,6 +185,9 @@ async fn serve(settings: &Settings) -> (SocketAddr, Serving) {
     // Tests collect when they have pushed, and do not wait for an hour.
     let lease = Duration::ZERO;
     let tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
+    // Blobs of a few MiB come as large ones do.
+    let measure = Duration::from_millis(20);
+    let tuning = Tuning { large: 4 << 20, stretch: 1 << 20, half: 128 << 10, far: 2 << 20, measure, ..tuning };
     let (tell, told) = oneshot::channel();
     let (stop, stopped) = oneshot::channel::<()>();
     let settings = settings.clone();
