@@ -28,6 +28,11 @@ impl Pace {
         self.crew
     }
 
+    /// There are as many now, for another reason.
+    pub(super) fn at_least(&mut self, crew: usize) {
+        self.crew = self.crew.max(crew);
+    }
+
     /// So long nothing else was to do than to wait for bytes.
     pub(super) fn waited(&mut self, time: Duration) {
         self.waited += time;

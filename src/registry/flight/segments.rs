@@ -298,6 +298,8 @@ impl Segments {
             intake.belongs_to(&*source, tag.as_ref())
         };
         self.running.push(Segment { stretch, body: Body::Opening(opening.boxed()), brought: false, called });
+        // Else the one that went to a reader would be the only one when the first breaks.
+        self.pace.at_least(self.running.len());
     }
 }
 

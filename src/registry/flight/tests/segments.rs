@@ -135,3 +135,15 @@ async fn a_reader_far_ahead_is_served_before_what_lies_between() {
     assert!(drain(whole.body(None)).await.unwrap() == bytes);
     assert!(sent_once(&source));
 }
+
+#[tokio::test]
+async fn the_first_goes_on_after_a_cut_while_another_serves_a_reader_far_ahead() {
+    let never = Duration::from_secs(3600);
+    let (harbour, bytes) = (Harbour::tuned(Tuning { measure: never, ..small() }).await, blob(8 * MIB));
+    let source = Arc::new(steady(&bytes).with(|script| (script.pause, script.cuts) = (Duration::from_millis(5), vec![400_000])));
+    let mut whole = harbour.join(&source).await.unwrap().body(None);
+    let mut ahead = harbour.join(&source).await.unwrap().body(Some(6 * MIB as u64..8 * MIB as u64));
+    take(&mut ahead, 1).await;
+    take(&mut whole, MIB).await;
+    assert!(source.sent.load(SeqCst) < 5 * MIB / 2, "{} bytes were fetched first", source.sent.load(SeqCst));
+}
