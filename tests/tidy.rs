@@ -17,11 +17,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// Outside crates, the rooms that may name them, and why no other.
 const CONFINED: &[(&[&str], &[&str], &str)] = &[
-    (
-        &["sled", "crc32fast", "postcard", "crossbeam_channel"],
-        &["index"],
-        "how facts are kept is known to one room, so that the engine can be changed",
-    ),
+    (&["sled", "crc32fast", "postcard", "flume"], &["index"], "how facts are kept is known to one room, so that the engine can be changed"),
     (&["reqwest", "http_auth", "addr"], &["upstream"], "one room dials out, so that one place guards credentials and addresses"),
     (&["bcrypt", "jsonwebtoken", "aws_lc_rs"], &["auth"], "secrets are checked in one place"),
     (&["hyper", "hyper_util", "socket2"], &["server"], "only the edge knows connections"),

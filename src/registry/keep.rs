@@ -7,7 +7,7 @@ use super::tags::seen_upstream;
 use super::{Error, Registry};
 use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow};
 use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role, Tag};
-use crate::store::{DraftName, StoreError};
+use crate::store::DraftName;
 use crate::upstream::{Cause, ManifestAnswer, Refusal};
 
 impl Registry {
@@ -56,8 +56,7 @@ impl Registry {
         let mut draft = self.store.draft(DraftName::Fetch).await?;
         draft.append(vec![bytes]).await?;
         let proved = draft.prove(&digest, Some(size)).await?;
-        let sealed = proved.sync().await?;
-        Ok(self.store.admit(sealed).await.map_err(|e: StoreError| e)?)
+        Ok(self.store.admit(proved).await?)
     }
 }
 
