@@ -110,14 +110,14 @@ async fn a_store_that_fills_up_passes_the_rest_through() {
 
 #[tokio::test]
 async fn a_wanted_flight_takes_the_place_of_a_further_body() {
-    let (harbour, places) = (Harbour::tuned(small()).await, Places::new(2));
+    let (harbour, places) = (Harbour::tuned(Tuning { stretch: 8 << 20, ..small() }).await, Places::new(2));
     let (one, two) = (blob(4 * MIB), blob(300_000));
     let large = Arc::new(steady(&one).at(&places));
     let reader = harbour.join(&large).await.unwrap();
     until(|| large.opens() > 1).await;
     let other = Arc::new(steady(&two).at(&places));
     assert!(harbour.pull(&other).await.unwrap() == two);
-    assert!(large.sent.load(SeqCst) < one.len(), "it did not wait for the large one's end");
+    assert!(large.sent.load(SeqCst) < 3 * MIB, "it did not wait for the further body's end");
     assert!(drain(reader.body(None)).await.unwrap() == one);
     assert!(sent_once(&large));
 }
