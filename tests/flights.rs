@@ -9,6 +9,8 @@ mod faults;
 mod herd;
 #[path = "flights/readers.rs"]
 mod readers;
+#[path = "flights/segments.rs"]
+mod segments;
 
 use std::net::SocketAddr;
 

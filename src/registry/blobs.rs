@@ -223,8 +223,16 @@ impl Source for UpstreamSource {
         self.member.places()
     }
 
-    async fn open(&self, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        let answer = self.member.upstream().blob(&self.repository.name, digest, from, budget).await?;
+    fn segments(&self) -> usize {
+        self.member.settings().segments
+    }
+
+    async fn open(&self, digest: &Digest, from: u64, until: Option<u64>, budget: Budget) -> Result<BlobAnswer, Refusal> {
+        let (upstream, name) = (self.member.upstream(), &self.repository.name);
+        let answer = match until {
+            None => upstream.blob(name, digest, from, budget).await?,
+            Some(until) => upstream.blob_part(name, digest, from..until, budget).await?,
+        };
         let counted = answer.body.inspect_ok(|bytes| telemetry::metrics::bytes_in(bytes.len() as u64));
         Ok(BlobAnswer { body: counted.boxed(), ..answer })
     }

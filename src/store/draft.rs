@@ -1,7 +1,7 @@
 //! Drafts: files in staging, hashed as they grow.
 //!
-//! Only a draft whose length and digest were checked becomes [`Proved`]. The file is hashed over exactly the bytes that count
-//! as written.
+//! Bytes may be written anywhere; the hash runs over the contiguous prefix and nothing else. Only a draft without gaps whose
+//! length and digest were checked becomes [`Proved`].
 
 use std::fs::File;
 use std::io;
@@ -12,9 +12,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::Chunks;
 use super::folder::Folder;
 use super::staging::DraftFile;
+use super::{Chunks, Extents};
 use crate::oci::{Algorithm, Digest, Hasher};
 
 /// What a draft is for, which decides how long it lives.
@@ -26,27 +26,47 @@ pub enum DraftName {
     Fetch,
 }
 
-/// A growing file, hashed over its contiguous bytes.
+/// How many bytes from behind the prefix one write reads and hashes, at most: the next write should not wait for long.
+const CATCH_UP: u64 = 8 << 20;
+
+/// A growing file, hashed over its contiguous prefix.
 pub struct Draft {
     file: Arc<DraftFile>,
-    len: u64,
-    /// Not here while an append runs, and lost with one that panicked.
+    written: Written,
+    /// Not here while a write runs, and lost with one that panicked.
     hasher: Option<Hasher>,
-    running: Option<JoinHandle<(Hasher, Result<u64, StoreError>)>>,
+    running: Option<JoinHandle<Outcome>>,
 }
+
+/// Which bytes the file has, and how far from the first they are hashed.
+#[derive(Clone, Default)]
+struct Written {
+    extents: Extents,
+    hashed: u64,
+}
+
+/// What a write leaves. The hash is always over exactly the bytes that count as hashed.
+type Outcome = (Hasher, Written, Result<(), StoreError>);
 
 impl Draft {
     pub(super) fn new(file: DraftFile, len: u64, hasher: Hasher) -> Draft {
-        Draft { file: Arc::new(file), len, hasher: Some(hasher), running: None }
+        let mut written = Written { hashed: len, ..Written::default() };
+        written.extents.insert(0..len);
+        Draft { file: Arc::new(file), written, hasher: Some(hasher), running: None }
     }
 
-    /// Bytes written and hashed.
+    /// Length of the contiguous prefix, in bytes.
     pub fn len(&self) -> u64 {
-        self.len
+        self.written.extents.prefix()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
+    }
+
+    /// Which bytes are written.
+    pub fn extents(&self) -> &Extents {
+        &self.written.extents
     }
 
     /// A reader of what is written so far and from now on; it outlives the draft, its sealing and the blob's removal.
@@ -54,37 +74,44 @@ impl Draft {
         DraftView { draft: self.file.clone() }
     }
 
-    /// Appends the chunks in order, on the blocking pool. After an error the length is what it was.
-    /// An append whose future is dropped goes on by itself: see [`Draft::settle`].
+    /// Appends the chunks in order, as [`Draft::write`] does.
     pub async fn append(&mut self, chunks: Vec<Bytes>) -> Result<(), StoreError> {
+        let mut at = self.settle().await;
+        let place = |chunk: Bytes| {
+            let offset = at;
+            at += chunk.len() as u64;
+            (offset, chunk)
+        };
+        self.write(chunks.into_iter().map(place).collect()).await
+    }
+
+    /// Writes each chunk at its offset, on the blocking pool. What is written cannot be written again, for it may be hashed.
+    /// After an error the length is what it was. A write whose future is dropped goes on by itself: see [`Draft::settle`].
+    pub async fn write(&mut self, chunks: Vec<(u64, Bytes)>) -> Result<(), StoreError> {
         self.settle().await;
         let mut hasher = self.hasher.take().ok_or_else(lost)?;
-        let (file, len) = (self.file.clone(), self.len);
+        let (file, mut written) = (self.file.clone(), self.written.clone());
         self.running = Some(tokio::task::spawn_blocking(move || {
-            let written = file.write(&chunks, len);
-            if written.is_ok() {
-                chunks.iter().for_each(|chunk| hasher.update(chunk));
-            }
-            (hasher, written)
+            let result = written.write(&chunks, &mut hasher, &file);
+            (hasher, written, result)
         }));
         self.finish_running().await
     }
 
-    /// Waits for an append whose future was dropped, and returns the length after it.
+    /// Waits for a write whose future was dropped, and returns the length after it.
     pub async fn settle(&mut self) -> u64 {
-        // Who asked for that append is gone; the length tells whether it worked.
+        // Who asked for that write is gone; the length tells whether it worked.
         let _ = self.finish_running().await;
-        self.len
+        self.len()
     }
 
     async fn finish_running(&mut self) -> Result<(), StoreError> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let ended = running.await;
         self.running = None;
-        let (hasher, written) = ended.map_err(io::Error::other)?;
-        self.hasher = Some(hasher);
-        self.len = written?;
-        Ok(())
+        let (hasher, written, result) = ended.map_err(io::Error::other)?;
+        (self.hasher, self.written) = (Some(hasher), written);
+        result
     }
 
     /// Checks length and digest. On failure the draft is gone.
@@ -99,20 +126,23 @@ impl Draft {
             })
             .await?;
         }
-        checked.map(|()| Proved { file: self.file, digest: *digest, size: self.len })
+        checked.map(|()| Proved { file: self.file, digest: *digest, size: self.written.hashed })
     }
 
     async fn check(&mut self, expected: &Digest, size: Option<u64>) -> Result<(), SealError> {
-        if let Some(expected) = size
-            && expected != self.len
-        {
-            return Err(SealError::Length { expected, actual: self.len });
+        let (len, end) = (self.len(), self.written.extents.end());
+        let expected_len = size.unwrap_or(end);
+        if len != end || len != expected_len {
+            return Err(SealError::Length { expected: expected_len, actual: len });
+        }
+        while self.written.hashed < len {
+            self.write(Vec::new()).await?;
         }
         let hasher = self.hasher.take().ok_or_else(lost)?;
         let actual = match expected.algorithm() {
             Algorithm::Sha256 => hasher.finish(),
             other => {
-                let (file, len) = (self.file.clone(), self.len);
+                let file = self.file.clone();
                 blocking(move || Ok(hash(file.handle(), other, len)?)).await?.finish()
             }
         };
@@ -120,6 +150,30 @@ impl Draft {
             true => Ok(()),
             false => Err(SealError::Digest { expected: *expected, actual }),
         }
+    }
+}
+
+impl Written {
+    /// Writes the chunks and hashes those that the prefix has reached, then what lies behind them in the file.
+    fn write(&mut self, chunks: &[(u64, Bytes)], hasher: &mut Hasher, file: &DraftFile) -> Result<(), StoreError> {
+        let mut extents = self.extents.clone();
+        for (at, chunk) in chunks.iter().filter(|(_, chunk)| !chunk.is_empty()) {
+            let range = *at..*at + chunk.len() as u64;
+            if extents.gap(range.start, range.end).as_ref() != Some(&range) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "these bytes of the draft are written already").into());
+            }
+            extents.insert(range);
+        }
+        file.write(chunks, self.extents.end())?;
+        self.extents = extents;
+        for (at, chunk) in chunks {
+            if *at == self.hashed {
+                hasher.update(chunk);
+                self.hashed += chunk.len() as u64;
+            }
+        }
+        let upto = self.extents.prefix().min(self.hashed + CATCH_UP);
+        Ok(hash_on(file.handle(), hasher, &mut self.hashed, upto)?)
     }
 }
 
@@ -171,15 +225,23 @@ impl DraftView {
 /// The hash of the first `len` bytes of `file`.
 pub(super) fn hash(file: &File, algorithm: Algorithm, len: u64) -> io::Result<Hasher> {
     let mut hasher = Hasher::new(algorithm);
-    let mut buffer = vec![0; 256 * 1024];
-    let mut at = 0;
-    while at < len {
-        let wanted = (len - at).min(buffer.len() as u64) as usize;
-        file.read_exact_at(&mut buffer[..wanted], at)?;
-        hasher.update(&buffer[..wanted]);
-        at += wanted as u64;
-    }
+    hash_on(file, &mut hasher, &mut 0, len)?;
     Ok(hasher)
+}
+
+/// Goes on with a hash that is at the byte `at`, up to the byte `end`.
+fn hash_on(file: &File, hasher: &mut Hasher, at: &mut u64, end: u64) -> io::Result<()> {
+    if *at >= end {
+        return Ok(());
+    }
+    let mut buffer = vec![0; 256 * 1024];
+    while *at < end {
+        let wanted = (end - *at).min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..wanted], *at)?;
+        hasher.update(&buffer[..wanted]);
+        *at += wanted as u64;
+    }
+    Ok(())
 }
 
 /// Runs `work` where it may wait for the disk.
@@ -188,7 +250,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T,
 }
 
 fn lost() -> StoreError {
-    StoreError::Io(io::Error::other("an append to this draft broke off"))
+    StoreError::Io(io::Error::other("a write to this draft broke off"))
 }
 
 /// The bytes are not what they should be.

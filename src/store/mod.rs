@@ -5,6 +5,7 @@
 
 mod chunks;
 mod draft;
+mod extents;
 mod folder;
 mod fs;
 mod lock;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 
 pub use chunks::Chunks;
 pub use draft::{Draft, DraftName, DraftView, Proved, SealError, StoreError};
+pub use extents::Extents;
 pub use fs::FileStore;
 
 use crate::oci::Digest;

@@ -126,18 +126,16 @@ impl DraftFile {
         &self.file
     }
 
-    /// Writes the chunks from `len` on; the new length, or the old one in the file.
-    pub(super) fn write(&self, chunks: &[Bytes], len: u64) -> Result<u64, StoreError> {
-        self.staging.space.take(chunks.iter().map(|chunk| chunk.len() as u64).sum())?;
-        let mut at = len;
-        for chunk in chunks {
-            if let Err(error) = self.file.write_all_at(chunk, at) {
-                self.file.set_len(len)?;
+    /// Writes each chunk at its offset. After an error the file ends where it did, at `end`.
+    pub(super) fn write(&self, chunks: &[(u64, Bytes)], end: u64) -> Result<(), StoreError> {
+        self.staging.space.take(chunks.iter().map(|(_, chunk)| chunk.len() as u64).sum())?;
+        for (at, chunk) in chunks {
+            if let Err(error) = self.file.write_all_at(chunk, *at) {
+                self.file.set_len(end)?;
                 return Err(error.into());
             }
-            at += chunk.len() as u64;
         }
-        Ok(at)
+        Ok(())
     }
 
     /// Makes the bytes survive power loss. After a failure the kernel may have dropped them, so they are never tried again.

@@ -13,6 +13,9 @@ pub(super) async fn all<S: BlobStore>(empty: impl Fn() -> S) {
     a_sha512_blob_works(&empty()).await;
     wrong_bytes_do_not_enter(&empty()).await;
     a_draft_is_read_while_it_grows_and_after(&empty()).await;
+    a_draft_takes_its_bytes_in_any_order(&empty()).await;
+    a_draft_with_a_gap_is_never_proved(&empty()).await;
+    what_is_written_is_not_written_again(&empty()).await;
     a_reader_goes_on_after_removal(&empty()).await;
     a_range_outside_is_an_error(&empty()).await;
     the_list_is_in_order_and_goes_on_behind(&empty()).await;
@@ -100,6 +103,45 @@ async fn wrong_bytes_do_not_enter(store: &dyn BlobStore) {
         assert_eq!(store.uploads().await.unwrap(), [""; 0]);
         assert!(store.reopen("wrong").await.unwrap().is_none());
     }
+}
+
+/// More than one write catches up with, in pieces that come from behind.
+async fn a_draft_takes_its_bytes_in_any_order(store: &dyn BlobStore) {
+    let bytes = pattern(20 << 20);
+    for digest in [Digest::of(&bytes), sha512(&bytes)] {
+        let mut draft = store.draft(DraftName::Fetch).await.unwrap();
+        for piece in (0..10).rev() {
+            let chunk = |at: usize| (at as u64, bytes.slice(at..at + (1 << 20)));
+            draft.write(vec![chunk((2 * piece + 1) << 20), chunk((2 * piece) << 20)]).await.unwrap();
+            assert_eq!(draft.is_empty(), piece > 0);
+        }
+        let view = draft.view();
+        store.admit(draft.prove(&digest, Some(20 << 20)).await.unwrap()).await.unwrap();
+        assert_eq!(collect(view.chunks(0..20 << 20)).await.unwrap(), bytes);
+        assert_eq!(store.stat(&digest).await.unwrap(), Some(20 << 20));
+    }
+}
+
+async fn a_draft_with_a_gap_is_never_proved(store: &dyn BlobStore) {
+    let bytes = pattern(3000);
+    for (digest, size) in [(Digest::of(&bytes), Some(3000)), (Digest::of(&bytes[..1000]), Some(1000)), (Digest::of(&bytes[..1000]), None)] {
+        let mut draft = store.draft(DraftName::Fetch).await.unwrap();
+        draft.write(vec![(2000, bytes.slice(2000..)), (0, bytes.slice(..1000))]).await.unwrap();
+        assert_eq!((draft.len(), draft.extents().gap(0, 3000)), (1000, Some(1000..2000)));
+        assert!(matches!(draft.prove(&digest, size).await, Err(SealError::Length { actual: 1000, .. })), "{size:?}");
+    }
+}
+
+async fn what_is_written_is_not_written_again(store: &dyn BlobStore) {
+    let bytes = pattern(3000);
+    let mut draft = store.draft(DraftName::Fetch).await.unwrap();
+    draft.write(vec![(0, bytes.slice(..1000)), (2000, bytes.slice(2000..))]).await.unwrap();
+    for (at, length) in [(0, 1), (999, 2), (1999, 2), (2999, 5), (500, 2000)] {
+        assert!(draft.write(vec![(at, pattern(length))]).await.is_err(), "{length} at {at}");
+    }
+    assert!(draft.write(vec![(1000, pattern(10)), (1009, pattern(10))]).await.is_err(), "twice in one write");
+    draft.write(vec![(1000, bytes.slice(1000..2000))]).await.unwrap();
+    draft.prove(&Digest::of(&bytes), None).await.unwrap();
 }
 
 async fn a_draft_is_read_while_it_grows_and_after(store: &dyn BlobStore) {

@@ -1,7 +1,9 @@
 //! Blobs: whether one is there, and its bytes from any offset. What an answer says about ranges and lengths is
 //! checked before a byte is handed out.
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use std::ops::Range;
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 
 use super::body::body;
@@ -26,7 +28,15 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from)).await
+        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from, None)).await
+    }
+
+    /// The bytes of `part`, which is not empty and lies within the blob, as [`Upstream::blob`] gives those from an offset.
+    ///
+    /// # Errors
+    /// As [`Refusal`] says.
+    pub async fn blob_part(&self, name: &RepositoryName, digest: &Digest, part: Range<u64>, budget: Budget) -> Result<BlobAnswer, Refusal> {
+        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, part.start, Some(part.end))).await
     }
 
     async fn head_blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>, Trouble> {
@@ -39,20 +49,29 @@ impl Upstream {
         }
     }
 
-    async fn blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest, from: u64) -> Result<BlobAnswer, Trouble> {
+    async fn blob_from(
+        &self,
+        endpoint: &Endpoint,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: u64,
+        until: Option<u64>,
+    ) -> Result<BlobAnswer, Trouble> {
         let mut ask = question(Kind::Blob, Method::GET, name, digest);
-        if from > 0 {
-            let range = HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a header value");
+        if from > 0 || until.is_some() {
+            let last = until.map(|until| (until - 1).to_string()).unwrap_or_default();
+            let range = HeaderValue::try_from(format!("bytes={from}-{last}")).expect("digits are a header value");
             ask.headers.insert(RANGE, range);
         }
         let reply = self.request(endpoint, &ask).await?;
         refuse_page(reply.response.headers())?;
-        let extent = extent(reply.response.status(), reply.response.headers(), from)?;
+        let extent = extent(reply.response.status(), reply.response.headers(), from, until)?;
         if extent.total == Some(0) && !digest.matches(b"") {
             return Err(malformed("it is empty").into());
         }
+        let tag = reply.response.headers().get(ETAG).and_then(|value| Some(value.to_str().ok()?.to_owned()));
         let body = body(reply.response, extent.length, self.deadlines, endpoint.health.clone());
-        Ok(BlobAnswer { start: extent.start, total: extent.total, body })
+        Ok(BlobAnswer { start: extent.start, total: extent.total, tag, body })
     }
 }
 
@@ -86,8 +105,8 @@ struct Extent {
     total: Option<u64>,
 }
 
-/// Reads status, `Content-Range` and `Content-Length`, and refuses what does not fit `from` or one another.
-fn extent(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Extent, Cause> {
+/// Reads status, `Content-Range` and `Content-Length`, and refuses what does not fit what was asked or one another.
+fn extent(status: StatusCode, headers: &HeaderMap, from: u64, until: Option<u64>) -> Result<Extent, Cause> {
     let length = length(headers);
     if status == StatusCode::OK {
         return Ok(Extent { start: 0, length, total: length });
@@ -96,7 +115,8 @@ fn extent(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Extent, 
     let wrong = || malformed(&format!("asked from byte {from} it answered with Content-Range {text:?}"));
     let (range, total) = parse_content_range(text).ok_or_else(wrong)?;
     let promised = range.end - range.start;
-    let fits = from > 0 && range.start == from && length.is_none_or(|length| length == promised);
+    let asked = (from > 0 || until.is_some()) && range.start == from && until.is_none_or(|until| range.end == until);
+    let fits = asked && length.is_none_or(|length| length == promised);
     if fits { Ok(Extent { start: from, length: Some(promised), total }) } else { Err(wrong()) }
 }
 
@@ -104,7 +124,13 @@ fn extent(status: StatusCode, headers: &HeaderMap, from: u64) -> Result<Extent, 
 mod tests {
     use super::*;
 
-    fn read(status: u16, range: &str, length: Option<&str>, from: u64) -> Option<(u64, Option<u64>, Option<u64>)> {
+    type Read = Option<(u64, Option<u64>, Option<u64>)>;
+
+    fn read(status: u16, range: &str, length: Option<&str>, from: u64) -> Read {
+        read_part(status, range, length, from, None)
+    }
+
+    fn read_part(status: u16, range: &str, length: Option<&str>, from: u64, until: Option<u64>) -> Read {
         let mut headers = HeaderMap::new();
         if !range.is_empty() {
             headers.insert(CONTENT_RANGE, range.parse().unwrap());
@@ -112,7 +138,7 @@ mod tests {
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, length.parse().unwrap());
         }
-        let extent = extent(StatusCode::from_u16(status).unwrap(), &headers, from).ok()?;
+        let extent = extent(StatusCode::from_u16(status).unwrap(), &headers, from, until).ok()?;
         Some((extent.start, extent.length, extent.total))
     }
 
@@ -124,6 +150,11 @@ mod tests {
         assert_eq!(read(206, "bytes 4-9/10", Some("6"), 4), Some((4, Some(6), Some(10))));
         assert_eq!(read(206, "bytes 4-9/*", None, 4), Some((4, Some(6), None)));
         assert_eq!(read(206, "bytes 4-7/10", Some("4"), 4), Some((4, Some(4), Some(10))));
+        assert_eq!(read_part(206, "bytes 4-7/10", Some("4"), 4, Some(8)), Some((4, Some(4), Some(10))));
+        assert_eq!(read_part(206, "bytes 0-7/10", Some("8"), 0, Some(8)), Some((0, Some(8), Some(10))));
+        for range in ["bytes 4-6/10", "bytes 4-9/10", "bytes 5-7/10", "bytes 0-3/10"] {
+            assert_eq!(read_part(206, range, None, 4, Some(8)), None, "{range}");
+        }
         for (range, length, from) in [
             ("", Some("6"), 4),
             ("bytes 0-9/10", Some("10"), 4),

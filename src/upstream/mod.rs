@@ -163,6 +163,8 @@ pub struct BlobAnswer {
     pub start: u64,
     /// Size of the whole blob, where the upstream tells it.
     pub total: Option<u64>,
+    /// The ETag: two parts with different ones are not of the same bytes.
+    pub tag: Option<String>,
     /// Ends after the first error. Slower than the minimum rate is an error.
     pub body: futures_util::stream::BoxStream<'static, Result<Bytes, Cause>>,
 }

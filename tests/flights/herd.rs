@@ -111,6 +111,7 @@ async fn layers_that_nobody_asked_for_start_once_the_first_blob_comes() {
     let others = || image.layers.iter().map(|layer| app.hub.blob_gets(layer)).sum::<usize>();
     assert_eq!(others(), 0, "they would take the link from what is waited for");
     app.hub.heal();
+    app.landed().await;
     app.anonymous().blob("library/app", &image.config).await;
     until("the others start", async || image.layers.iter().all(|layer| app.fetches(layer) == 1)).await;
 }

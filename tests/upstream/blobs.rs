@@ -55,6 +55,24 @@ async fn a_blob_comes_whole_or_from_any_offset() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_blob_is_that_part_or_everything() {
+    let (hub, digest) = hub().await;
+    let upstream = upstream(&hub);
+    for part in [0..10, 0..SIZE as u64, 1000..1001, 5000..SIZE as u64 - 1] {
+        let answer = upstream.blob_part(&name("a/b"), &digest, part.clone(), budget()).await.unwrap();
+        assert_eq!((answer.start, answer.total), (part.start, Some(SIZE as u64)));
+        let (got, end) = read(answer).await;
+        assert!(end.is_none() && got == bytes()[part.start as usize..part.end as usize]);
+    }
+    hub.on("/v2/", Fault::RefuseRanges).on("/v2/", Fault::Tag("\"x\"".into()));
+    let answer = upstream.blob_part(&name("a/b"), &digest, 10..20, budget()).await.unwrap();
+    assert_eq!((answer.start, answer.tag.as_deref()), (0, Some("\"x\"")));
+    hub.heal().on("/v2/", Fault::Truncate(5));
+    let shorter = upstream.blob_part(&name("a/b"), &digest, 10..20, budget()).await.map(|answer| answer.start);
+    assert!(matches!(cause(shorter), Cause::Malformed { what: "blob", .. }));
+}
+
+#[tokio::test]
 async fn a_range_that_was_not_asked_for_is_refused() {
     let (hub, digest) = hub().await;
     hub.on("/v2/", Fault::WrongRange);

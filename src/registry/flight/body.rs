@@ -50,7 +50,8 @@ impl FlightBody {
     ) -> FlightBody {
         let range = range.unwrap_or(0..u64::MAX);
         let told = flight.progress.subscribe();
-        let reader = Reader { position: range.start, range, told, flight, source, tuning, chunks: None, passage: None, following };
+        let reader =
+            Reader { position: range.start, range, told, flight, source, tuning, called: false, chunks: None, passage: None, following };
         FlightBody(stream::try_unfold(reader, async |mut reader| Ok(reader.next().await?.map(|bytes| (bytes, reader)))).boxed())
     }
 }
@@ -63,6 +64,8 @@ struct Reader {
     /// What is wanted; to the end of the blob when its end is beyond it.
     range: Range<u64>,
     position: u64,
+    /// It has called for bytes far ahead, which it does once.
+    called: bool,
     /// A read of the draft that goes on.
     chunks: Option<Chunks>,
     /// The reader's own way upstream, when the flight has no room.
@@ -95,7 +98,10 @@ impl Reader {
                     }
                 }
                 Step::Finished => return Ok(None),
-                Step::Wait => self.told.changed().await.map_err(|_| io::Error::other(FetchError::Lost(self.flight.digest)))?,
+                Step::Wait => {
+                    self.call();
+                    self.told.changed().await.map_err(|_| io::Error::other(FetchError::Lost(self.flight.digest)))?;
+                }
                 Step::Pass => {
                     self.chunks = None;
                     let passage = Passage::after(&self.flight, &self.source, self.tuning, &self.range, self.position);
@@ -103,6 +109,14 @@ impl Reader {
                 }
                 Step::Cut(error) => return Err(error),
             }
+        }
+    }
+
+    /// Calls for the bytes it waits for, when the head is far away.
+    fn call(&mut self) {
+        if !self.called && self.position > self.told.borrow().extents.prefix() + self.tuning.far {
+            self.called = true;
+            self.flight.call(self.position);
         }
     }
 

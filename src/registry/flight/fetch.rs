@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Notify, OnceCell, watch};
 
 use super::demand::Demand;
 use super::progress::{End, Progress};
@@ -24,6 +24,9 @@ pub(super) struct Flight {
     /// Set before the first progress.
     pub(super) view: OnceLock<DraftView>,
     ring: Mutex<Ring>,
+    /// Where readers wait far ahead of the head.
+    calls: Mutex<Vec<u64>>,
+    called: Notify,
     roster: Mutex<Roster>,
     /// The hash of what a flight without room had stored.
     stored: OnceCell<Hasher>,
@@ -37,6 +40,8 @@ impl Flight {
             demand: Arc::new(Demand::new()),
             view: OnceLock::new(),
             ring: Mutex::new(Ring::new(tuning.ring)),
+            calls: Mutex::default(),
+            called: Notify::new(),
             roster: Mutex::new(Roster::started_by(source)),
             stored: OnceCell::new(),
         })
@@ -69,13 +74,14 @@ impl Flight {
         }
     }
 
-    /// Remembers appended bytes; they are shown once told.
-    pub(super) fn remember(&self, mut offset: u64, chunks: Vec<Bytes>) {
+    /// Remembers those of the written bytes that go on from `head`; they are shown once told.
+    pub(super) fn remember(&self, mut head: u64, chunks: Vec<(u64, Bytes)>) {
         let mut ring = self.ring();
-        for chunk in chunks {
-            let next = offset + chunk.len() as u64;
-            ring.push(offset, chunk);
-            offset = next;
+        for (offset, chunk) in chunks {
+            if offset == head {
+                head += chunk.len() as u64;
+                ring.push(offset, chunk);
+            }
         }
     }
 
@@ -84,13 +90,29 @@ impl Flight {
         self.ring().at(position)
     }
 
+    /// A reader waits at that byte, far ahead of the head.
+    pub(super) fn call(&self, position: u64) {
+        self.calls.lock().expect("no panic while it is held").push(position);
+        self.called.notify_one();
+    }
+
+    /// Waits until a reader calls.
+    pub(super) async fn called(&self) {
+        self.called.notified().await;
+    }
+
+    /// Where readers called from since this was asked last.
+    pub(super) fn calls(&self) -> Vec<u64> {
+        std::mem::take(&mut self.calls.lock().expect("no panic while it is held"))
+    }
+
     /// Closes the flight to joiners if nobody follows it, nobody has for `linger`, and it is not worth finishing.
     pub(super) fn abandoned(&self, tuning: &Tuning) -> bool {
         if !self.demand.alone_for(tuning.linger) || self.demand.wished() {
             return false;
         }
         let progress = self.progress.borrow();
-        let (total, reached) = (progress.total, progress.extents.prefix());
+        let (total, reached) = (progress.total, progress.extents.covered());
         drop(progress);
         if total.unwrap_or(reached) < tuning.small || total.is_some_and(|total| reached > total / 4) {
             return false;

@@ -7,17 +7,18 @@ mod board;
 mod body;
 mod confirm;
 mod demand;
-mod extents;
 mod fetch;
 mod follower;
 mod intake;
 mod landing;
+mod pace;
 mod passage;
 mod pilot;
 mod places;
 mod progress;
 mod ring;
 mod roster;
+mod segments;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -58,8 +59,10 @@ pub trait Source: Send + Sync + 'static {
     fn repository(&self) -> &Repository;
     /// How many blob bodies this upstream sends at once.
     fn places(&self) -> &Arc<Places>;
-    /// The bytes of the blob from `from` on.
-    async fn open(&self, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal>;
+    /// By how many bodies at once a large blob may come.
+    fn segments(&self) -> usize;
+    /// The bytes of the blob from `from` on, up to `until` or its end.
+    async fn open(&self, digest: &Digest, from: u64, until: Option<u64>, budget: Budget) -> Result<BlobAnswer, Refusal>;
     /// Whether this repository has the blob at its upstream (a HEAD answered 200), and its size where that is told.
     async fn confirm(&self, digest: &Digest, budget: Budget) -> Result<Option<u64>, Refusal>;
 }

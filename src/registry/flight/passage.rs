@@ -136,7 +136,7 @@ impl Passage {
         if self.body.is_none() {
             let place = self.source.places().take(&self.demand).await;
             let budget = self.tuning.budget();
-            let intake = Intake::open(&*self.source, &self.digest, self.rest.start, self.total, budget).await?;
+            let intake = Intake::open(&*self.source, &self.digest, self.rest.start, None, self.total, budget).await?;
             self.total = intake.total;
             self.body = Some((intake, place));
         }

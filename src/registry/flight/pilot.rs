@@ -1,6 +1,6 @@
 //! The pilot: fills a flight's draft from its sources in turn, until the bytes are proved and landed or all have failed.
 //!
-//! An append is never dropped half-way; between appends the pilot may stop, leave its place, or change its source.
+//! A write is never dropped half-way; between writes the pilot may stop, leave its place, or change its source.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::board::Board;
 use super::fetch::Flight;
 use super::intake::{Gathered, Intake, failed};
 use super::landing::{Aboard, land};
-use super::places::Place;
 use super::progress::End;
+use super::segments::Segments;
 use super::{FetchError, Source};
-use crate::store::{Draft, DraftName, Proved, SealError, StoreError};
+use crate::store::{Draft, DraftName, Extents, Proved, SealError, StoreError};
 use crate::upstream::{Cause, Refusal};
 
 /// Starts the flight's pilot. The flight leaves the board when the pilot ends, however it ends.
@@ -33,10 +33,8 @@ struct Pilot {
     board: Arc<Board>,
     flight: Arc<Flight>,
     draft: Option<Draft>,
-    /// Bytes appended.
-    reached: u64,
-    /// Bytes of them that the followers were told of, and when.
-    told: u64,
+    /// Bytes that the followers were not told of yet, and when they were told last.
+    untold: u64,
     told_at: Instant,
     /// Bytes at the last break: no byte since then is no progress.
     broke_at: u64,
@@ -63,8 +61,7 @@ impl Pilot {
             board: aboard.board.clone(),
             flight: aboard.flight.clone(),
             draft: None,
-            reached: 0,
-            told: 0,
+            untold: 0,
             told_at: Instant::now(),
             broke_at: 0,
             total,
@@ -81,7 +78,7 @@ impl Pilot {
             return Ok(End::Landed);
         }
         self.begin();
-        let proved = loop {
+        let (proved, size) = loop {
             let Some(source) = self.flight.roster().current() else {
                 return Err(self.flight.roster().verdict().unwrap_or(FetchError::Lost(self.flight.digest)));
             };
@@ -98,7 +95,7 @@ impl Pilot {
                 Err(Stop::Failed(error)) => return Err(error),
             }
         };
-        land(&self.board, &self.flight, proved, self.reached).await?;
+        land(&self.board, &self.flight, proved, size).await?;
         Ok(End::Landed)
     }
 
@@ -106,7 +103,6 @@ impl Pilot {
     fn begin(&mut self) {
         if let Some((draft, total)) = self.board.unshelve(&self.flight.digest, self.total) {
             self.total = self.total.or(total);
-            self.reached = draft.len();
             self.hold(draft);
             self.tell();
         }
@@ -119,28 +115,33 @@ impl Pilot {
         }
     }
 
+    /// What is written.
+    fn here(&self) -> Extents {
+        self.draft.as_ref().map(|draft| draft.extents().clone()).unwrap_or_default()
+    }
+
     /// Fetches from one source until the blob is whole.
     async fn lap(&mut self, source: &Arc<dyn Source>) -> Result<(), Stop> {
         let flight = self.flight.clone();
         let place = self.patiently(source.places().take(&flight.demand)).await?;
-        let (from, total, budget) = (self.reached, self.total, self.board.tuning.budget());
+        let (here, total, budget) = (self.here(), self.total, self.board.tuning.budget());
+        let from = here.prefix();
+        let until = here.gap(from, here.end()).map(|gap| gap.end);
         let opening = async {
             tokio::select! {
                 biased;
                 () = place.recalled() => Err(Stop::Recalled),
-                opened = Intake::open(&**source, &flight.digest, from, total, budget) => opened.map_err(Stop::Refused),
+                opened = Intake::open(&**source, &flight.digest, from, until, total, budget) => opened.map_err(Stop::Refused),
             }
         };
-        let mut intake = self.patiently(opening).await??;
+        let intake = self.patiently(opening).await??;
         flight.roster().confirm_current();
         self.total = intake.total;
         let total = self.total;
         flight.progress.send_modify(|progress| (progress.opened, progress.total) = (true, total));
         self.make_room().await?;
-        self.draw(&mut intake, &place).await.map_err(|stop| match stop {
-            Ended::Stop(stop) => stop,
-            Ended::Body(cause) => Stop::Refused(failed(&**source, cause)),
-        })
+        let mut segments = Segments::new(source, flight.digest, intake, place, &here, self.board.tuning);
+        self.draw(&mut segments).await
     }
 
     /// Waits for something, unless the flight is abandoned meanwhile.
@@ -166,7 +167,7 @@ impl Pilot {
     /// Sees to it that there is a draft, and room for the rest of the blob.
     async fn make_room(&mut self) -> Result<(), Stop> {
         let store = self.board.store.clone();
-        let rest = self.total.unwrap_or(0).saturating_sub(self.reached);
+        let rest = self.total.unwrap_or(0).saturating_sub(self.here().covered());
         if rest > store.room() {
             return Err(Stop::Full);
         }
@@ -177,66 +178,71 @@ impl Pilot {
         Ok(())
     }
 
-    async fn draw(&mut self, intake: &mut Intake, place: &Place) -> Result<(), Ended> {
+    async fn draw(&mut self, segments: &mut Segments) -> Result<(), Stop> {
         let mut gathered = Gathered::default();
         loop {
-            let recalled = place.is_recalled();
+            segments.give_back();
+            self.flight.calls().into_iter().for_each(|position| segments.call(position));
+            let recalled = segments.is_recalled();
             if !gathered.chunks.is_empty() {
-                self.append(&mut gathered, intake, recalled).await?;
+                self.write(&mut gathered, segments, recalled).await?;
             } else if let Some(ended) = gathered.ended.take() {
-                return ended.map_err(Ended::Body);
-            } else if recalled {
-                return Err(Stop::Recalled.into());
+                return ended.map_err(Stop::Refused);
+            } else if recalled && !segments.is_complete() {
+                return Err(Stop::Recalled);
             } else {
-                self.wait(&mut gathered, intake, place).await?;
+                self.wait(&mut gathered, segments).await?;
             }
         }
     }
 
     /// Waits for the next bytes.
-    async fn wait(&mut self, gathered: &mut Gathered, intake: &mut Intake, place: &Place) -> Result<(), Stop> {
+    async fn wait(&mut self, gathered: &mut Gathered, segments: &mut Segments) -> Result<(), Stop> {
         let due = self.told_at + self.board.tuning.tell_every;
+        let (began, recall) = (Instant::now(), segments.recall());
         tokio::select! {
             biased;
-            () = place.recalled() => {}
+            () = recall.notified() => {}
+            () = self.flight.called() => {}
             _ = self.watch.tick() => self.look_back()?,
-            next = intake.next() => gathered.take(next),
-            () = sleep_until(due), if self.told < self.reached => self.tell(),
+            next = segments.next() => gathered.take(next),
+            () = sleep_until(due), if self.untold > 0 => self.tell(),
         }
+        segments.waited(began.elapsed());
         Ok(())
     }
 
-    /// Appends what was gathered, and gathers the next bytes while the disk is busy.
-    async fn append(&mut self, gathered: &mut Gathered, intake: &mut Intake, last: bool) -> Result<(), Stop> {
+    /// Writes what was gathered, and gathers the next bytes while the disk is busy.
+    async fn write(&mut self, gathered: &mut Gathered, segments: &mut Segments, last: bool) -> Result<(), Stop> {
         let limit = self.board.tuning.batch;
         let batch = gathered.batch();
         let draft = self.draft.as_mut().expect("a lap begins with a draft");
+        let head = draft.len();
         {
-            let mut writing = pin!(draft.append(batch.clone()));
+            let mut writing = pin!(draft.write(batch.clone()));
             loop {
                 let more = !last && gathered.ended.is_none() && gathered.bytes < limit;
                 tokio::select! {
                     biased;
                     written = &mut writing => break written?,
-                    next = intake.next(), if more => gathered.take(next),
+                    next = segments.next(), if more => gathered.take(next),
                 }
             }
         }
-        let bytes: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
-        self.flight.remember(self.reached, batch);
-        self.reached += bytes;
+        self.untold += batch.iter().map(|(_, chunk)| chunk.len() as u64).sum::<u64>();
+        self.flight.remember(head, batch);
         let tuning = &self.board.tuning;
-        if self.reached - self.told >= tuning.tell_bytes || self.told_at.elapsed() >= tuning.tell_every {
+        if self.untold >= tuning.tell_bytes || self.told_at.elapsed() >= tuning.tell_every {
             self.tell();
         }
         Ok(())
     }
 
-    /// Shows the followers what was appended.
+    /// Shows the followers what is written.
     fn tell(&mut self) {
-        let new = self.told..self.reached;
-        self.flight.progress.send_modify(|progress| progress.extents.insert(new));
-        (self.told, self.told_at) = (self.reached, Instant::now());
+        let here = self.here();
+        self.flight.progress.send_modify(|progress| progress.extents = here);
+        (self.untold, self.told_at) = (0, Instant::now());
     }
 
     /// A source refused, broke off, or sent what cannot be. What has not even opened, or cannot change, is not tried again.
@@ -246,13 +252,13 @@ impl Pilot {
             self.flight.out(refusal);
             return Ok(());
         }
-        let tuning = self.board.tuning;
+        let (tuning, here) = (self.board.tuning, self.here().covered());
         let tries = {
             let mut roster = self.flight.roster();
-            if self.reached > self.broke_at {
+            if here > self.broke_at {
                 roster.progressed();
             }
-            self.broke_at = self.reached;
+            self.broke_at = here;
             roster.broke(refusal, tuning.tries)
         };
         self.tell();
@@ -263,38 +269,26 @@ impl Pilot {
     }
 
     /// Checks the whole; then the end is released at once.
-    async fn prove(&mut self, source: &dyn Source) -> Result<Proved, FetchError> {
+    async fn prove(&mut self, source: &dyn Source) -> Result<(Proved, u64), FetchError> {
         self.tell();
         let draft = self.draft.take().expect("a lap begins with a draft");
+        let size = draft.len();
         let proved = draft.prove(&self.flight.digest, self.total).await.map_err(|error| match error {
             SealError::Store(error) => FetchError::from(error),
             SealError::Digest { expected, .. } => failed(source, Cause::WrongBytes(expected)).into(),
             SealError::Length { .. } => failed(source, Cause::Malformed { what: "blob", text: error.to_string() }).into(),
         })?;
-        let total = Some(self.reached);
-        self.flight.progress.send_modify(|progress| (progress.proved, progress.total) = (true, total));
-        Ok(proved)
+        self.flight.progress.send_modify(|progress| (progress.proved, progress.total) = (true, Some(size)));
+        Ok((proved, size))
     }
 
     /// Keeps what a flight has that an outage or a lack of followers ended. Wrong bytes are gone with their proof.
     fn shelve(&mut self, end: &End) {
         if let (End::Failed(FetchError::Refused(_) | FetchError::Unfollowed(_)), Some(draft)) = (end, self.draft.take())
-            && self.reached > 0
+            && !draft.extents().is_empty()
         {
             self.board.shelve(self.flight.digest, draft, self.total);
         }
-    }
-}
-
-/// Why a body ended: by itself, or for us.
-enum Ended {
-    Stop(Stop),
-    Body(Cause),
-}
-
-impl From<Stop> for Ended {
-    fn from(stop: Stop) -> Ended {
-        Ended::Stop(stop)
     }
 }
 

@@ -74,14 +74,19 @@ impl State {
         while self.free > 0
             && let Some(waiting) = self.pop()
         {
-            let (id, recall) = (self.next, Arc::new(Notify::new()));
-            self.next += 1;
-            self.free -= 1;
-            self.running.push(Running { id, demand: waiting.demand, recall: recall.clone(), recalled: false });
-            granted.push((waiting.grant, Place { places: places.clone(), id, recall }));
+            let place = self.give(places, waiting.demand, Arc::default());
+            granted.push((waiting.grant, place));
         }
         self.call_back();
         granted
+    }
+
+    fn give(&mut self, places: &Arc<Places>, demand: Arc<Demand>, recall: Arc<Notify>) -> Place {
+        let id = self.next;
+        self.next += 1;
+        self.free -= 1;
+        self.running.push(Running { id, demand, recall: recall.clone(), recalled: false });
+        Place { places: places.clone(), id, recall }
     }
 
     /// The first who is wanted, else the first.
@@ -103,9 +108,21 @@ impl State {
 }
 
 impl Place {
-    /// Waits until somebody wanted needs the place.
+    /// One more beside this, if one is free. Nobody wants it for itself: it is called back before one of a flight that is
+    /// wanted would wait. Calls are heard at either.
+    pub(super) fn another(&self) -> Option<Place> {
+        let mut state = self.places.lock();
+        (state.free > 0).then(|| state.give(&self.places, Arc::new(Demand::new()), self.recall.clone()))
+    }
+
+    /// Waits until somebody wanted needs this place, or one that was taken beside it.
     pub(super) async fn recalled(&self) {
         self.recall.notified().await;
+    }
+
+    /// What is told then.
+    pub(super) fn recall(&self) -> Arc<Notify> {
+        self.recall.clone()
     }
 
     pub(super) fn is_recalled(&self) -> bool {

@@ -2,8 +2,8 @@
 
 use super::FetchError;
 use super::HELD_BACK;
-use super::extents::Extents;
 use crate::oci::Repository;
+use crate::store::Extents;
 use crate::upstream::Refusal;
 
 #[derive(Clone, Debug, Default)]

@@ -27,6 +27,16 @@ pub struct Tuning {
     pub linger: Duration,
     /// How long the draft of a stopped flight waits for the next one.
     pub shelf: Duration,
+    /// From this total on a blob may come in segments.
+    pub large: u64,
+    /// What a segment fetches at once.
+    pub stretch: u64,
+    /// Below this, half of a segment's rest is not worth another one.
+    pub half: u64,
+    /// How far ahead of all segments a reader waits in vain, and one comes to him.
+    pub far: u64,
+    /// Over how long it is measured whether another segment helps.
+    pub measure: Duration,
     /// How long what a pusher was told is here stays here.
     pub lease: Duration,
     /// How long it is believed that everybody may see a repository, or not.
@@ -46,6 +56,11 @@ impl Default for Tuning {
             small: 512 << 20,
             linger: Duration::from_secs(60),
             shelf: Duration::from_secs(3600),
+            large: 16 << 20,
+            stretch: 32 << 20,
+            half: 4 << 20,
+            far: 32 << 20,
+            measure: Duration::from_millis(250),
             lease: Duration::from_secs(3600),
             verdict: Duration::from_secs(3600),
         }

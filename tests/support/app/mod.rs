@@ -83,7 +83,10 @@ impl App {
         settings.upstreams = vec![hub.upstream_settings("docker.io")];
         // Tests collect when they have pushed, and do not wait for an hour.
         let lease = Duration::ZERO;
-        let mut tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
+        let tuning = Tuning { backoff: Duration::from_millis(10), open: Duration::from_secs(1), lease, ..Tuning::default() };
+        // Blobs of a few MiB come as large ones do.
+        let measure = Duration::from_millis(20);
+        let mut tuning = Tuning { large: 4 << 20, stretch: 1 << 20, half: 128 << 10, far: 2 << 20, measure, ..tuning };
         change(&mut settings, &mut tuning);
         let (address, serving) = serve(&settings, tuning).await;
         App { hub, settings, tuning, address, serving: Some(serving), http: Client::wire(), folder }

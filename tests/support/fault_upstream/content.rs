@@ -25,8 +25,8 @@ pub struct Image {
 
 #[derive(Default)]
 pub struct Content {
-    /// By `NAME/manifests/REFERENCE` or `NAME/blobs/DIGEST`: media type and bytes.
-    entries: Mutex<HashMap<String, (String, Bytes)>>,
+    /// By `NAME/manifests/REFERENCE` or `NAME/blobs/DIGEST`: media type, bytes and their digest.
+    entries: Mutex<HashMap<String, (String, Bytes, Digest)>>,
     names: Mutex<HashSet<String>>,
     search: Mutex<Option<String>>,
     /// `HOST:PORT` of a registry that is asked instead.
@@ -39,8 +39,9 @@ impl Content {
     }
 
     pub fn put(&self, name: &str, what: &str, kind: &str, bytes: Bytes) {
+        let digest = Digest::of(&bytes);
         self.names.lock().unwrap().insert(name.to_owned());
-        self.entries.lock().unwrap().insert(format!("{name}/{what}"), (kind.to_owned(), bytes));
+        self.entries.lock().unwrap().insert(format!("{name}/{what}"), (kind.to_owned(), bytes, digest));
     }
 
     pub fn blob(&self, name: &str, bytes: Bytes) -> Digest {
@@ -124,10 +125,10 @@ impl Content {
             return self.tags(name, request, page);
         }
         let entry = path.strip_prefix("/v2/").and_then(|key| self.entries.lock().unwrap().get(key).cloned());
-        let Some((kind, bytes)) = entry else {
+        let Some((kind, bytes, digest)) = entry else {
             return Reply::error(404, if path.contains("/blobs/") { "BLOB_UNKNOWN" } else { "MANIFEST_UNKNOWN" });
         };
-        let digest = Digest::of(&bytes).to_string();
+        let digest = digest.to_string();
         // Tells that the bytes are the same, and not their digest.
         let etag = format!("\"v-{}\"", &digest[digest.len() - 20..]);
         let whole = bytes.len();

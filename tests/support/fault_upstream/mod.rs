@@ -111,6 +111,31 @@ struct Shared {
     connections: AtomicU64,
     /// Bytes of bodies, by path; the CDN's under the registry's path.
     sent: Mutex<HashMap<String, Arc<AtomicU64>>>,
+    bodies: Bodies,
+}
+
+/// Blobs under way at once: now, and at most.
+#[derive(Default)]
+struct Bodies {
+    now: AtomicU64,
+    most: AtomicU64,
+}
+
+/// One of them.
+struct Body<'a>(&'a Bodies);
+
+impl Bodies {
+    fn begin(&self) -> Body<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(now, Ordering::SeqCst);
+        Body(self)
+    }
+}
+
+impl Drop for Body<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// A running fault upstream; it stops when dropped.
@@ -142,6 +167,7 @@ impl FaultUpstream {
             seen: Mutex::default(),
             connections: AtomicU64::new(0),
             sent: Mutex::default(),
+            bodies: Bodies::default(),
         });
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(server::accept(main, shared.clone(), false));
@@ -253,6 +279,16 @@ impl FaultUpstream {
         let end = format!("/blobs/{digest}");
         let sent = self.shared.sent.lock().unwrap();
         sent.iter().filter(|(path, _)| path.ends_with(&end)).map(|(_, bytes)| bytes.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Bodies of blobs under way at once: now.
+    pub fn bodies(&self) -> u64 {
+        self.shared.bodies.now.load(Ordering::SeqCst)
+    }
+
+    /// And at most since the start.
+    pub fn most_bodies(&self) -> u64 {
+        self.shared.bodies.most.load(Ordering::SeqCst)
     }
 
     /// Bytes of all bodies that left.

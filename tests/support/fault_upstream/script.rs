@@ -58,6 +58,8 @@ pub enum Fault {
     Coded,
     /// Content-Length is off by so much.
     LengthLie(i64),
+    /// With this ETag.
+    Tag(String),
     /// Without Docker-Content-Digest.
     NoDigest,
     /// Redirects to this URL.

@@ -38,7 +38,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared, cdn: bool) -> std::io::Re
         let head = request.method == "HEAD";
         if request.path.starts_with("/_fault/") {
             let reply = control(shared, &request);
-            write(&mut stream, head, reply, &[], &Default::default()).await?;
+            write(&mut stream, head, reply, &[], &Default::default(), None).await?;
             continue;
         }
         shared.seen().push(Seen { cdn, request: request.clone() });
@@ -55,7 +55,8 @@ async fn serve(mut stream: TcpStream, shared: &Shared, cdn: bool) -> std::io::Re
         let reply = spoil(if cdn { cdn_answer(shared, &request).await } else { answer(shared, &request).await }, &faults);
         let path = request.path.strip_prefix("/cdn").unwrap_or(&request.path).to_owned();
         let sent = shared.sent.lock().unwrap().entry(path).or_default().clone();
-        let again = write(&mut stream, head, reply, &faults, &sent).await?;
+        let body = (!head && request.path.contains("/blobs/") && matches!(reply.status, 200 | 206)).then(|| shared.bodies.begin());
+        let again = write(&mut stream, head, reply, &faults, &sent, body).await?;
         if !again || request.header("connection").is_some_and(|text| text.eq_ignore_ascii_case("close")) {
             break;
         }

@@ -7,7 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::time::Instant;
 
+use super::Body;
 use super::script::Fault;
 
 #[derive(Clone, Debug)]
@@ -118,6 +121,7 @@ pub fn spoil(reply: Reply, faults: &[Fault]) -> Reply {
             reply.with("Content-Range", "bytes 0-0/1")
         }
         Fault::Coded => reply.with("Content-Encoding", "gzip"),
+        Fault::Tag(tag) => reply.with("ETag", tag),
         Fault::NoDigest => {
             reply.headers.retain(|(key, _)| key != "Docker-Content-Digest");
             reply
@@ -127,7 +131,14 @@ pub fn spoil(reply: Reply, faults: &[Fault]) -> Reply {
 }
 
 /// Writes a reply at the pace that `faults` set. Tells whether the connection can be used again.
-pub async fn write(stream: &mut TcpStream, head: bool, mut reply: Reply, faults: &[Fault], sent: &AtomicU64) -> io::Result<bool> {
+pub async fn write(
+    stream: &mut TcpStream,
+    head: bool,
+    reply: Reply,
+    faults: &[Fault],
+    sent: &AtomicU64,
+    body: Option<Body<'_>>,
+) -> io::Result<bool> {
     let chunked = !head && faults.contains(&Fault::Chunked);
     let lie = faults.iter().find_map(|fault| if let Fault::LengthLie(by) = fault { Some(*by) } else { None }).unwrap_or(0);
     let mut text = format!("HTTP/1.1 {} Fault\r\nDocker-Distribution-API-Version: registry/2.0\r\n", reply.status);
@@ -142,6 +153,31 @@ pub async fn write(stream: &mut TcpStream, head: bool, mut reply: Reply, faults:
     if head {
         return Ok(true);
     }
+    let (mut reading, mut writing) = stream.split();
+    let sending = send(&mut writing, reply, faults, chunked, sent, body);
+    tokio::select! {
+        // A body that nobody reads any more must not count as one under way.
+        () = closed(&mut reading) => Err(io::ErrorKind::BrokenPipe.into()),
+        whole = sending => Ok(whole? && lie == 0),
+    }
+}
+
+/// Waits until the other side has closed.
+async fn closed(reading: &mut ReadHalf<'_>) {
+    if !matches!(reading.peek(&mut [0]).await, Ok(0) | Err(_)) {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Writes the body. Tells whether all of it left.
+async fn send(
+    writing: &mut WriteHalf<'_>,
+    mut reply: Reply,
+    faults: &[Fault],
+    chunked: bool,
+    sent: &AtomicU64,
+    mut body: Option<Body<'_>>,
+) -> io::Result<bool> {
     let mut pace = Pace::new(faults, reply.length);
     let mut buffer = vec![0; 64 << 10];
     loop {
@@ -154,31 +190,34 @@ pub async fn write(stream: &mut TcpStream, head: bool, mut reply: Reply, faults:
             break;
         }
         pace.touch(&mut buffer[..read]);
+        // Whoever has the last byte may ask for the next body at once.
+        body = body.filter(|_| pace.done < reply.length);
         if chunked {
-            stream.write_all(format!("{read:x}\r\n").as_bytes()).await?;
+            writing.write_all(format!("{read:x}\r\n").as_bytes()).await?;
         }
-        stream.write_all(&buffer[..read]).await?;
+        writing.write_all(&buffer[..read]).await?;
         if chunked {
-            stream.write_all(b"\r\n").await?;
+            writing.write_all(b"\r\n").await?;
         }
         sent.fetch_add(read as u64, Ordering::Relaxed);
     }
     if chunked {
-        stream.write_all(b"0\r\n\r\n").await?;
+        writing.write_all(b"0\r\n\r\n").await?;
     }
-    Ok(lie == 0)
+    Ok(true)
 }
 
 /// How the bytes of one body leave.
 struct Pace<'a> {
     faults: &'a [Fault],
+    began: Instant,
     done: u64,
     middle: u64,
 }
 
 impl<'a> Pace<'a> {
     fn new(faults: &'a [Fault], length: u64) -> Pace<'a> {
-        Pace { faults, done: 0, middle: length / 2 }
+        Pace { faults, began: Instant::now(), done: 0, middle: length / 2 }
     }
 
     /// Waits until bytes may leave and says how many; 0 ends the connection.
@@ -194,7 +233,8 @@ impl<'a> Pace<'a> {
                     size = size.min(*bytes);
                 }
                 Fault::Bandwidth { bytes_per_second } => {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    let due = Duration::from_secs_f64(self.done as f64 / *bytes_per_second as f64);
+                    tokio::time::sleep_until(self.began + due).await;
                     size = size.min((bytes_per_second / 100).max(1) as usize);
                 }
                 _ => {}

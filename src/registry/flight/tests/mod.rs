@@ -7,6 +7,7 @@ mod places;
 mod readers;
 mod repositories;
 mod room;
+mod segments;
 mod source;
 mod store;
 mod storm;

@@ -18,9 +18,14 @@ use crate::upstream::{BlobAnswer, Budget, Cause, Refusal};
 pub(super) struct Script {
     pub(super) latency: Duration,
     pub(super) chunk: usize,
+    /// Before each chunk.
+    pub(super) pause: Duration,
     /// Bytes that each open sends before its connection breaks; none when empty.
     pub(super) cuts: Vec<usize>,
     pub(super) ranges: bool,
+    pub(super) segments: usize,
+    /// The ETags of the answers in turn, the last one of all that follow.
+    pub(super) tags: Vec<String>,
     /// What it says the size is.
     pub(super) total: Option<u64>,
     pub(super) answer: Option<Refusal>,
@@ -37,6 +42,9 @@ pub(super) struct Scripted {
     pub(super) opens: Mutex<Vec<u64>>,
     pub(super) confirms: AtomicUsize,
     pub(super) sent: Arc<AtomicUsize>,
+    /// One for each body under way, and how many there were at most.
+    bodies: Arc<()>,
+    most: AtomicUsize,
     /// Offset up to which bytes are sent; further ones wait.
     pub(super) gate: watch::Sender<usize>,
     repository: Repository,
@@ -49,8 +57,11 @@ impl Scripted {
         let script = Script {
             latency: Duration::ZERO,
             chunk: 16 << 10,
+            pause: Duration::ZERO,
             cuts: Vec::new(),
             ranges: true,
+            segments: 1,
+            tags: Vec::new(),
             total: Some(bytes.len() as u64),
             answer: None,
             head: None,
@@ -64,6 +75,8 @@ impl Scripted {
             opens: Mutex::default(),
             confirms: AtomicUsize::new(0),
             sent: Arc::default(),
+            bodies: Arc::default(),
+            most: AtomicUsize::new(0),
             gate: watch::Sender::new(usize::MAX),
             repository: Repository::upstream("registry.test", &name.parse().unwrap()),
             places: Places::new(16),
@@ -103,6 +116,11 @@ impl Scripted {
         self.opens.lock().unwrap().len()
     }
 
+    /// Bodies under way at once, at most.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.most.load(SeqCst)
+    }
+
     pub(super) fn confirms(&self) -> usize {
         self.confirms.load(SeqCst)
     }
@@ -126,13 +144,21 @@ impl Source for Scripted {
         &self.places
     }
 
-    async fn open(&self, digest: &Digest, from: u64, _budget: Budget) -> Result<BlobAnswer, Refusal> {
+    fn segments(&self) -> usize {
+        self.script.lock().unwrap().segments
+    }
+
+    async fn open(&self, digest: &Digest, from: u64, until: Option<u64>, _budget: Budget) -> Result<BlobAnswer, Refusal> {
         assert_eq!(digest, &self.digest);
         self.opens.lock().unwrap().push(from);
-        let (script, cut) = {
+        let (script, cut, tag) = {
             let mut script = self.script.lock().unwrap();
             let cut = (!script.cuts.is_empty()).then(|| script.cuts.remove(0));
-            (script.clone(), cut)
+            let tag = script.tags.first().cloned();
+            if script.tags.len() > 1 {
+                script.tags.remove(0);
+            }
+            (script.clone(), cut, tag)
         };
         tokio::time::sleep(script.latency).await;
         assert!(!script.panics, "as the script says");
@@ -140,13 +166,20 @@ impl Source for Scripted {
             return Err(refusal);
         }
         let start = if script.ranges { from as usize } else { 0 };
-        let end = cut.map_or(self.bytes.len(), |cut| self.bytes.len().min(start + cut));
+        let end = until.filter(|_| script.ranges).map_or(self.bytes.len(), |until| until as usize);
+        let end = cut.map_or(end, |cut| end.min(start + cut));
         let (bytes, sent, gate) = (self.bytes.clone(), self.sent.clone(), self.gate.subscribe());
+        let body = self.bodies.clone();
+        self.most.fetch_max(Arc::strong_count(&body) - 1, SeqCst);
         let whole = stream::unfold((start, gate), move |(at, mut gate)| {
+            let _under_way = &body;
             let (bytes, sent) = (bytes.clone(), sent.clone());
             async move {
                 if at == end {
                     return None;
+                }
+                if !script.pause.is_zero() {
+                    tokio::time::sleep(script.pause).await;
                 }
                 let allowed = *gate.wait_for(|allowed| at < *allowed).await.ok()?;
                 let next = (at + script.chunk).min(end).min(allowed);
@@ -155,7 +188,7 @@ impl Source for Scripted {
             }
         });
         let broken = stream::iter(cut.map(|_| Err(Cause::Broken("cut".into()))));
-        Ok(BlobAnswer { start: start as u64, total: script.total, body: whole.chain(broken).boxed() })
+        Ok(BlobAnswer { start: start as u64, total: script.total, tag, body: whole.chain(broken).boxed() })
     }
 
     async fn confirm(&self, _digest: &Digest, _budget: Budget) -> Result<Option<u64>, Refusal> {

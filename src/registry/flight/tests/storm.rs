@@ -11,14 +11,16 @@ use crate::registry::flight::demand::Demand;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_a_storm_every_byte_is_right_and_everything_lands() {
-    let small = Tuning { small: 1, linger: Duration::from_millis(2), ring: 64 << 10, tell_bytes: 32 << 10, batch: 64 << 10, ..tuning() };
-    let (harbour, places) = (Arc::new(Harbour::tuned(small).await), Places::new(2));
+    let pieces = Tuning { large: 300_000, stretch: 90_000, half: 8_000, far: 120_000, measure: Duration::ZERO, ..tuning() };
+    let small = Tuning { small: 1, linger: Duration::from_millis(2), ring: 64 << 10, tell_bytes: 32 << 10, batch: 64 << 10, ..pieces };
+    let (harbour, places) = (Arc::new(Harbour::tuned(small).await), Places::new(3));
     let mut clients = Vec::new();
     let blobs: Vec<Bytes> = (0..12).map(|at| blob(200_000 + at * 70_001)).collect();
     for (number, bytes) in blobs.iter().enumerate() {
         let sources = ["a", "b", "c"].map(|name| {
             Arc::new(Scripted::new(name, bytes).at(&places).with(|script| {
                 script.cuts = vec![100_000, 0, 50_001, 1];
+                (script.segments, script.pause) = (1 + number % 4, Duration::from_micros(number as u64 % 3 * 50));
                 (script.chunk, script.latency) = (5_000 + number * 2_000, Duration::from_micros(number as u64 * 300));
             }))
         });
