@@ -12,7 +12,7 @@ use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
 use crate::index::{CommitError, ManifestRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository, Tag};
 use crate::store::StoreError;
-use crate::upstream::{Cause, HeadAnswer, Refusal};
+use crate::upstream::{Budget, Cause, HeadAnswer, Purpose, Refusal};
 
 /// A manifest to serve.
 #[derive(Clone, Debug)]
@@ -197,10 +197,14 @@ impl Registry {
             return Ok(found.stale(age));
         }
         let wait = if settings.tag_ttl.is_zero() { self.deadlines.budget } else { self.deadlines.stale_wait };
-        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, reader)).await {
+        // What may not be served any more is as good as not here.
+        let asking = reader.asking(if keep { Purpose::Revalidate } else { Purpose::Miss });
+        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, &asking)).await {
             Ok(Ok(newer)) => Ok(newer),
-            Ok(Err(Miss::Refused(Refusal::Failed { source_name, cause }))) if keep => {
-                tracing::info!(%repository, %tag, source = %source_name, %cause, ?age, "serving a stale tag");
+            Ok(Err(Miss::Refused(refusal @ Refusal::Failed { .. }))) if keep => {
+                if self.is_news(repository, &refusal) {
+                    tracing::info!(%repository, %tag, %refusal, ?age, "serving a stale tag");
+                }
                 Ok(found.stale(age))
             }
             Ok(Err(miss)) => Err(miss),
@@ -221,12 +225,16 @@ impl Registry {
             return Err(Miss::Refused(refusal));
         }
         let key = (repository.clone(), reference.clone(), want);
-        let this = self.this();
+        let (this, purpose) = (self.this(), reader.purpose);
         let answer = self.fetched.questions.ask(key, || {
             let (repository, reference) = (repository.clone(), reference.clone());
-            async move { this.question(repository, reference, want).await }
+            async move { this.question(repository, reference, want, purpose).await }
         });
         match self.within(reader, repository, answer).await? {
+            // Who asked first had less need.
+            Some(Outcome::Miss(Miss::Refused(refusal))) if refusal.spared().is_some_and(|spared| spared.purpose > purpose) => {
+                Box::pin(self.ask_for(repository, reference, want, reader)).await
+            }
             Some(Outcome::Stored(found)) => Ok(Found { asked: true, ..found }),
             Some(Outcome::Head(head)) => {
                 Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown)
@@ -247,27 +255,37 @@ impl Registry {
         Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
     }
 
-    async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {
-        let outcome = match self.inquire(&repository, &reference, want).await {
+    /// Whether the refusal is worth a line of the log: that little is left at an upstream is told once in its window.
+    pub(super) fn is_news(&self, repository: &Repository, refusal: &Refusal) -> bool {
+        refusal.spared().is_none_or(|scarcity| self.member(repository).is_some_and(|member| member.is_news(scarcity)))
+    }
+
+    async fn question(&self, repository: Repository, reference: Reference, want: Want, purpose: Purpose) -> Outcome {
+        let outcome = match self.inquire(&repository, &reference, want, self.budget().of(purpose)).await {
             Ok(outcome) => return outcome,
             Err(miss) => miss,
         };
         if let Miss::Refused(refusal) = &outcome {
             let ttl = self.member(&repository).map_or(Duration::ZERO, |m| m.settings().negative_ttl);
             self.fetched.refused(&repository, &reference, refusal, ttl);
-            if let Refusal::Failed { source_name, cause } = refusal {
-                tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
-                if let Reference::Tag(tag) = &reference {
-                    self.fetched.failed(&repository, tag);
+            match (refusal, refusal.spared()) {
+                // Nothing failed. Who serves what is here instead says so.
+                (_, Some(spared)) if spared.purpose != Purpose::Miss || !self.is_news(&repository, refusal) => {}
+                (Refusal::Failed { source_name, cause }, _) => {
+                    tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
+                    if let Reference::Tag(tag) = &reference {
+                        self.fetched.failed(&repository, tag);
+                    }
                 }
+                (Refusal::Absent { .. } | Refusal::Denied { .. }, _) => {}
             }
         }
         Outcome::Miss(outcome)
     }
 
-    async fn inquire(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Outcome, Miss> {
+    async fn inquire(&self, repository: &Repository, reference: &Reference, want: Want, budget: Budget) -> Result<Outcome, Miss> {
         let member = self.member(repository).ok_or(Miss::Unknown)?;
-        let (upstream, name, budget) = (member.upstream(), &repository.name, self.budget());
+        let (upstream, name) = (member.upstream(), &repository.name);
         let known = match reference {
             Reference::Tag(tag) => self.index.tag(repository, tag).await?,
             Reference::Digest(_) => None,

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::allowance::Allowances;
 use super::endpoints::{Endpoint, Health, in_order};
 use super::tokens::Tokens;
 use super::verdict::Trouble;
 use super::wire::{Lane, Wire};
-use super::{Budget, Cause, Deadlines, Refusal};
+use super::{Budget, Cause, Deadlines, Purpose, Refusal};
 use crate::config;
 
 /// Manifests, HEADs and tokens at once, so that blobs never keep them waiting and they never swamp an upstream.
@@ -27,7 +28,7 @@ pub struct Upstream {
 }
 
 /// What is asked for, as the metrics call it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Head,
     Manifest,
@@ -36,6 +37,8 @@ pub(super) enum Kind {
     List,
     Search,
     Token,
+    /// Asked without credentials, to know what those may see who have none.
+    Visibility,
 }
 
 impl Kind {
@@ -48,11 +51,17 @@ impl Kind {
             Kind::List => "list",
             Kind::Search => "search",
             Kind::Token => "token",
+            Kind::Visibility => "visibility",
         }
     }
 
     pub(super) fn lane(self) -> Lane {
         if matches!(self, Kind::Blob) { Lane::Blobs } else { Lane::Api }
+    }
+
+    /// Whether it counts as a pull where pulls are counted. A blob does where its answers tell a limit.
+    pub(super) fn costs(self) -> bool {
+        matches!(self, Kind::Manifest | Kind::Blob)
     }
 }
 
@@ -78,7 +87,7 @@ impl Upstream {
             let mut settings = settings.clone();
             // A name and a password inside the URL would go to every hop; they belong into `credentials`.
             let _ = settings.url.set_username("").and_then(|()| settings.url.set_password(None));
-            Endpoint { number, settings, health: Health::new(&deadlines).into() }
+            Endpoint { number, settings, health: Health::new(&deadlines).into(), allowances: Allowances::default() }
         };
         Ok(Upstream {
             endpoints: settings.endpoints.iter().enumerate().map(endpoint).collect(),
@@ -108,6 +117,21 @@ impl Upstream {
         self.endpoints.iter().any(|endpoint| endpoint.health.is_well())
     }
 
+    /// Whether blobs may be fetched that nobody asked for yet.
+    ///
+    /// # Errors
+    /// Too little is left at each endpoint.
+    pub fn affords_ahead(&self) -> Result<(), Refusal> {
+        let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
+        for endpoint in &self.endpoints {
+            match endpoint.spares(Kind::Blob, Purpose::Prefetch) {
+                Some(spared) => outcomes.add(endpoint, spared),
+                None => return Ok(()),
+            }
+        }
+        Err(outcomes.refusal())
+    }
+
     /// Asks one endpoint after the other until one gives it.
     pub(super) async fn ask<'a, T, F, A>(&'a self, kind: Kind, budget: Budget, attempt: F) -> Result<T, Refusal>
     where
@@ -115,12 +139,19 @@ impl Upstream {
         A: Future<Output = Result<T, Trouble>>,
     {
         let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
-        let (limited, open): (Vec<_>, Vec<_>) =
+        let (limited, mut open): (Vec<_>, Vec<_>) =
             in_order(&self.endpoints).into_iter().partition(|endpoint| endpoint.health.limited_for(kind.lane()).is_some());
         for endpoint in limited {
             let retry_after = endpoint.health.limited_for(kind.lane());
             outcomes.add(endpoint, Cause::RateLimited { retry_after }.into());
         }
+        open.retain(|endpoint| match endpoint.spares(kind, budget.purpose) {
+            Some(spared) => {
+                outcomes.add(endpoint, spared);
+                false
+            }
+            None => true,
+        });
         let mut left = open.len();
         for endpoint in open {
             left -= 1;
@@ -133,6 +164,10 @@ impl Upstream {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Cause::Timeout(until.saturating_duration_since(began)).into()),
             };
+            if let Err(spared @ Trouble::Spared(_)) = outcome {
+                outcomes.add(endpoint, spared);
+                continue;
+            }
             self.note(kind, outcome.as_ref().err());
             match outcome {
                 Ok(found) => {
@@ -159,7 +194,7 @@ impl Upstream {
             Some(Trouble::Absent) => "absent",
             Some(Trouble::Denied) => "denied",
             Some(Trouble::Failed(Cause::RateLimited { .. })) => "limited",
-            Some(Trouble::Failed(_)) => "failed",
+            Some(Trouble::Failed(_) | Trouble::Spared(_)) => "failed",
         };
         crate::telemetry::metrics::upstream_request(self.registry(), kind.as_str(), result);
     }
@@ -179,6 +214,7 @@ impl Outcomes<'_> {
             Trouble::Absent => {}
             Trouble::Denied => self.denied = true,
             Trouble::Failed(cause) => self.failed = Some((endpoint.address(), cause)),
+            Trouble::Spared(scarcity) => self.failed = Some((endpoint.address(), Cause::Spared(scarcity))),
         }
     }
 

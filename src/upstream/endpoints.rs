@@ -4,12 +4,16 @@
 //! One that said "too many requests" and for how long is not asked for that long.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use http::StatusCode;
 use url::Url;
 
-use super::wire::Lane;
-use super::{Cause, Deadlines};
+use super::allowance::Allowances;
+use super::client::Kind;
+use super::verdict::Trouble;
+use super::wire::{Arrived, Lane};
+use super::{Cause, Deadlines, Purpose, limits};
 use crate::config;
 
 /// The longest `Retry-After` that is believed.
@@ -19,6 +23,7 @@ pub(super) struct Endpoint {
     pub(super) number: usize,
     pub(super) settings: config::Endpoint,
     pub(super) health: std::sync::Arc<Health>,
+    pub(super) allowances: Allowances,
 }
 
 impl Endpoint {
@@ -37,6 +42,27 @@ impl Endpoint {
         let url = &self.settings.url;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", url.host_str().unwrap_or_default())
+    }
+
+    /// Whose allowance a question takes from; empty for nobody's in particular.
+    fn account(&self, kind: Kind) -> &str {
+        let shown = self.settings.credentials.as_ref().filter(|_| kind != Kind::Visibility);
+        shown.map_or("", |credentials| &credentials.username)
+    }
+
+    /// Why it should not be asked that now.
+    pub(super) fn spares(&self, kind: Kind, purpose: Purpose) -> Option<Trouble> {
+        self.allowances.scarcity(self.account(kind), kind, purpose).map(Trouble::Spared)
+    }
+
+    /// Remembers what an answer tells of limits. Another host speaks of its own, and a challenge of strangers'.
+    pub(super) fn heed(&self, kind: Kind, arrived: &Arrived) {
+        if !arrived.strayed
+            && arrived.response.status() != StatusCode::UNAUTHORIZED
+            && let Some(told) = limits::told(arrived.response.headers(), SystemTime::now())
+        {
+            self.allowances.told(self.account(kind), kind.lane(), told);
+        }
     }
 }
 
@@ -120,7 +146,7 @@ mod tests {
     fn endpoint(number: usize, url: &str) -> Endpoint {
         let settings = config::Endpoint { url: url.parse().unwrap(), credentials: None };
         let deadlines = Deadlines { connect: Duration::from_millis(40), ..Deadlines::default() };
-        Endpoint { number, settings, health: Health::new(&deadlines).into() }
+        Endpoint { number, settings, health: Health::new(&deadlines).into(), allowances: Allowances::default() }
     }
 
     #[test]

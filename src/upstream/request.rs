@@ -10,7 +10,6 @@ use reqwest::Response;
 use tokio::sync::SemaphorePermit;
 use url::Url;
 
-use super::Cause;
 use super::challenge::{Challenge, challenge_in, token_url};
 use super::client::{Kind, Upstream};
 use super::endpoints::Endpoint;
@@ -18,6 +17,7 @@ use super::realm;
 use super::tokens::{Grant, no_token};
 use super::verdict::{self, Said, Shown, Trouble};
 use super::wire::{Arrived, Lane, Question, read_all, read_short, without_query};
+use super::{Cause, Purpose};
 use crate::config::Credentials;
 use crate::oci::RepositoryName;
 
@@ -35,6 +35,7 @@ pub(super) struct Ask<'a> {
     pub(super) headers: HeaderMap,
     /// Without the endpoint's credentials, even where it has some.
     pub(super) anonymous: bool,
+    pub(super) purpose: Purpose,
 }
 
 /// A 200 or 206, not coded. It keeps its place until dropped.
@@ -53,6 +54,10 @@ impl Upstream {
         let mut negotiated = false;
         loop {
             let place = self.place(ask.kind).await;
+            // Others have been answered meanwhile.
+            if let Some(spared) = endpoint.spares(ask.kind, ask.purpose) {
+                return Err(spared);
+            }
             grant = grant.or_else(|| self.tokens.granted_by_now(&key));
             let mut url = endpoint.url(&format!("{}/{}", ask.name, ask.what));
             url.set_query(Some(ask.query.as_str()).filter(|query| !query.is_empty()));
@@ -64,6 +69,7 @@ impl Upstream {
                 authorization: grant.as_ref().map(|grant| &grant.header),
             };
             let arrived = self.wire.send(question).await?;
+            endpoint.heed(ask.kind, &arrived);
             if matches!(arrived.response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
                 return uncoded(arrived.response).map(|response| Reply { response, _place: place });
             }

@@ -6,6 +6,7 @@
 #![expect(dead_code, reason = "each test binary uses another part of it")]
 
 mod content;
+mod pulls;
 mod script;
 mod server;
 mod tokens;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 
 use content::Content;
 pub use content::Image;
+pub use pulls::Limit;
 use script::Script;
 pub use script::{Fault, Rule};
 use tokens::Tokens;
@@ -60,6 +62,8 @@ pub struct Behaviour {
     pub page: Option<usize>,
     /// A list of tags goes on for ever.
     pub endless: bool,
+    /// Pulls are counted, told, and refused beyond it.
+    pub limit: Option<Limit>,
 }
 
 impl Default for Behaviour {
@@ -79,6 +83,7 @@ impl Default for Behaviour {
             hub_401: false,
             page: None,
             endless: false,
+            limit: None,
         }
     }
 }
@@ -96,6 +101,7 @@ struct Shared {
     content: Content,
     script: Script,
     tokens: Tokens,
+    meters: pulls::Meters,
     behaviour: Mutex<Behaviour>,
     seen: Mutex<Vec<Seen>>,
     /// Bytes of bodies, by path; the CDN's under the registry's path.
@@ -127,6 +133,7 @@ impl FaultUpstream {
             content: Content::new(backend),
             script: Script::default(),
             tokens: Tokens::default(),
+            meters: pulls::Meters::default(),
             behaviour: Mutex::default(),
             seen: Mutex::default(),
             sent: Mutex::default(),
@@ -217,6 +224,11 @@ impl FaultUpstream {
     /// Requests to exactly this path, at either address.
     pub fn count(&self, method: &str, path: &str) -> usize {
         self.shared.seen().iter().filter(|seen| seen.request.method == method && seen.request.path == path).count()
+    }
+
+    /// Pulls that were granted and refused where they are counted.
+    pub fn pulls(&self) -> (u64, u64) {
+        self.shared.meters.pulls()
     }
 
     /// Requests in all.

@@ -108,6 +108,10 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
         let denies = hidden || behaviour.hub_401;
         return if denies { challenge(shared, &behaviour, name) } else { Reply::error(404, "NAME_UNKNOWN") };
     }
+    let told = match shared.meters.count(who, request, behaviour.limit) {
+        Ok(told) => told,
+        Err(refused) => return refused,
+    };
     if behaviour.redirect && request.method == "GET" && request.path.contains("/blobs/") {
         let location = format!("http://{}/cdn{}?signature=secret", shared.cdn, request.path);
         return Reply::new(307, "text/plain", "").with("Location", location);
@@ -115,7 +119,7 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     if behaviour.endless && request.path.ends_with("/tags/list") {
         return endless(&request.query);
     }
-    shared.content.answer(request, &request.path, behaviour.page).await
+    told.on(shared.content.answer(request, &request.path, behaviour.page).await)
 }
 
 /// A page of one tag that is always followed by another.
