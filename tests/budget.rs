@@ -209,6 +209,18 @@ async fn where_blobs_count_none_is_fetched_ahead_when_little_is_left() {
 }
 
 #[tokio::test]
+async fn a_refusal_that_says_when_to_come_again_is_shown_too() {
+    let app = App::start().await;
+    images(&app.hub, &["library/a"]);
+    app.hub.on("/v2/library/a/manifests/", Fault::TooMany { retry_after: Some("600".into()) });
+    app.anonymous().get("/v2/a/manifests/latest").await.expect(429);
+    let known = upstreams(&app).await;
+    let limit = &known[0]["endpoints"][0]["limits"][0];
+    assert_eq!((&limit["remaining"], &limit["limit"]), (&json!(0), &Value::Null), "{known}");
+    assert!(limit["resets_at"].is_u64(), "{known}");
+}
+
+#[tokio::test]
 async fn what_is_left_is_shown_to_the_administrator_and_in_the_metrics() {
     let app = App::with(|settings| settings.metrics.enabled = true).await;
     app.hub.behave(|b| b.limit = Some(limit(100)));

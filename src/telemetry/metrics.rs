@@ -179,7 +179,8 @@ pub struct UpstreamLimit<'a> {
     /// What is counted: `manifests` or `blobs`.
     pub of: &'static str,
     pub limit: Option<u64>,
-    pub remaining: u64,
+    /// `None` when that is not known any more.
+    pub remaining: Option<u64>,
     /// Unix milliseconds.
     pub resets_at: Option<u64>,
 }
@@ -198,7 +199,7 @@ pub fn upstream_limit(told: &UpstreamLimit<'_>) {
     if let Some(limit) = told.limit {
         gauge!(UPSTREAM_LIMIT, &labels).set(limit as f64);
     }
-    gauge!(UPSTREAM_REMAINING, &labels).set(told.remaining as f64);
+    gauge!(UPSTREAM_REMAINING, &labels).set(told.remaining.map_or(f64::NAN, |remaining| remaining as f64));
     gauge!(UPSTREAM_RESETS, &labels).set(told.resets_at.map_or(0.0, |at| at as f64 / 1000.0));
 }
 
@@ -288,7 +289,7 @@ mod tests {
             account: "anonymous",
             of: "manifests",
             limit: Some(100),
-            remaining: 7,
+            remaining: Some(7),
             resets_at: Some(1500),
         };
         upstream_limit(&limit);

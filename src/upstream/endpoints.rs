@@ -59,7 +59,7 @@ impl Endpoint {
     pub(super) fn heed(&self, kind: Kind, arrived: &Arrived) {
         if !arrived.strayed
             && arrived.response.status() != StatusCode::UNAUTHORIZED
-            && let Some(told) = limits::told(arrived.response.headers(), SystemTime::now())
+            && let Some(told) = limits::told(arrived.response.status(), arrived.response.headers(), SystemTime::now())
         {
             self.allowances.told(self.account(kind), kind.lane(), told);
         }

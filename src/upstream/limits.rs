@@ -1,9 +1,11 @@
-//! What an answer's headers tell of limits: Docker Hub's `100;w=21600`, each draft of the IETF's, and plain numbers. What
-//! cannot be read tells nothing.
+//! What an answer tells of limits: Docker Hub's `100;w=21600`, each draft of the IETF's, plain numbers, and `Retry-After`.
+//! What cannot be read tells nothing.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
+
+use super::verdict::retry_after;
 
 const LIMIT: &str = "ratelimit-limit";
 const REMAINING: &str = "ratelimit-remaining";
@@ -28,8 +30,17 @@ pub(super) struct Told {
     pub(super) resets_in: Option<Duration>,
 }
 
-/// Reads the headers. `None` where they do not say how much is left.
-pub(super) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Told> {
+/// What an answer tells; `None` where it does not say how much is left. A refusal says that nothing is left until it is time
+/// to come again.
+pub(super) fn told(status: StatusCode, headers: &HeaderMap, now: SystemTime) -> Option<Told> {
+    let told = in_headers(headers, now);
+    let refused = (status == StatusCode::TOO_MANY_REQUESTS).then(|| retry_after(headers, now)).flatten();
+    let Some(time) = refused else { return told };
+    let (limit, window) = told.map_or((None, None), |told| (told.limit, told.window));
+    Some(Told { limit, remaining: 0, window, resets_in: Some(time.min(LONGEST)) })
+}
+
+fn in_headers(headers: &HeaderMap, now: SystemTime) -> Option<Told> {
     let told = in_three(headers).or_else(|| in_one(headers))?;
     let since = |at: Duration| at.saturating_sub(now.duration_since(UNIX_EPOCH).unwrap_or_default());
     let resets_in = told.resets_in.map(|time| if time.as_secs() > UNIX_TIME { since(time) } else { time });
@@ -108,8 +119,13 @@ mod tests {
     type Read = (Option<u64>, u64, Option<u64>, Option<u64>);
 
     fn read(lines: &[(&'static str, &'static str)]) -> Option<Read> {
+        read_of(200, lines)
+    }
+
+    fn read_of(status: u16, lines: &[(&'static str, &'static str)]) -> Option<Read> {
         let headers = lines.iter().map(|(name, value)| (name.to_ascii_lowercase().parse().unwrap(), value.parse().unwrap())).collect();
-        let told = told(&headers, UNIX_EPOCH + Duration::from_secs(1_800_000_000))?;
+        let status = StatusCode::from_u16(status).unwrap();
+        let told = told(status, &headers, UNIX_EPOCH + Duration::from_secs(1_800_000_000))?;
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
         Some((told.limit, told.remaining, seconds(told.window), seconds(told.resets_in)))
     }
@@ -151,6 +167,12 @@ mod tests {
             assert_eq!(read(&[("RateLimit", state), ("RateLimit-Policy", policy)]), want, "{state} / {policy}");
         }
         assert_eq!(read(&[]), None);
+        let refused = [("RateLimit-Limit", "100;w=60"), ("RateLimit-Remaining", "7;w=60"), ("Retry-After", "30")];
+        assert_eq!(read(&refused), Some((Some(100), 7, Some(60), None)), "it is for another time");
+        assert_eq!(read_of(429, &refused), Some((Some(100), 0, Some(60), Some(30))));
+        assert_eq!(read_of(429, &refused[..2]), Some((Some(100), 7, Some(60), None)));
+        assert_eq!(read_of(429, &refused[2..]), Some((None, 0, None, Some(30))));
+        assert_eq!(read_of(429, &[("Retry-After", "soon")]), None);
         assert_eq!(read(&[("RateLimit-Limit", "100;w=21600")]), None);
     }
 }

@@ -35,7 +35,8 @@ pub struct LimitState {
     pub of: &'static str,
     /// Of a window.
     pub limit: Option<u64>,
-    pub remaining: u64,
+    /// Of this window; `None` when that is not known any more.
+    pub remaining: Option<u64>,
     /// Seconds of a window, where that was told.
     pub window: Option<u64>,
     /// When there is as much as the limit again, in Unix milliseconds; `None` when that was before now.
@@ -66,7 +67,7 @@ fn limit(account: &str, of: &'static str, known: Known) -> LimitState {
         account: account.to_owned(),
         of,
         limit: known.limit,
-        remaining: if left.is_some() { known.remaining } else { known.limit.unwrap_or(known.remaining) },
+        remaining: if left.is_some() { Some(known.remaining) } else { known.limit },
         window: known.window.map(|window| window.as_secs()),
         resets_at: resets_at.and_then(|time| u64::try_from(time.as_millis()).ok()),
     }
