@@ -17,7 +17,27 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// What one endpoint grants, by account; the empty name is nobody's in particular.
 #[derive(Default)]
-pub(super) struct Allowances(Mutex<BTreeMap<String, [Option<Known>; 2]>>);
+pub(super) struct Allowances(Mutex<BTreeMap<String, [Allowance; 2]>>);
+
+#[derive(Clone, Copy, Default)]
+struct Allowance {
+    known: Option<Known>,
+    /// Pulls that are asked for and not answered yet: nobody else has them.
+    reserved: u64,
+}
+
+/// A question that is not answered yet.
+pub(super) struct Reserved<'a> {
+    allowances: &'a Allowances,
+    account: &'a str,
+    kind: Kind,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.allowances.change(self.account, self.kind.lane(), |allowance| allowance.reserved -= u64::from(self.kind.costs()));
+    }
+}
 
 /// What is left in the window that runs.
 #[derive(Clone, Copy, Debug)]
@@ -62,30 +82,36 @@ impl fmt::Display for Scarcity {
 }
 
 impl Allowances {
-    /// Why the account should not ask that now.
-    pub(super) fn scarcity(&self, account: &str, kind: Kind, purpose: Purpose) -> Option<Scarcity> {
-        let known = self.lock().get(account)?[kind.lane() as usize];
-        known?.scarcity(kind, purpose, Instant::now())
+    /// Sets what a question costs aside until it is answered, unless too little is left.
+    pub(super) fn reserve<'a>(&'a self, account: &'a str, kind: Kind, purpose: Purpose) -> Result<Reserved<'a>, Scarcity> {
+        self.change(account, kind.lane(), |allowance| match allowance.scarcity(kind, purpose, Instant::now()) {
+            Some(scarcity) => Err(scarcity),
+            None => {
+                allowance.reserved += u64::from(kind.costs());
+                Ok(Reserved { allowances: self, account, kind })
+            }
+        })
     }
 
     /// An answer told how it stands.
     pub(super) fn told(&self, account: &str, lane: Lane, told: Told) {
-        let mut accounts = self.lock();
-        if !accounts.contains_key(account) {
-            accounts.insert(account.to_owned(), [None; 2]);
-        }
-        if let Some(lanes) = accounts.get_mut(account) {
-            let known = &mut lanes[lane as usize];
-            *known = Some(Known::new(told, *known, Instant::now()));
-        }
+        self.change(account, lane, |allowance| allowance.known = Some(Known::new(told, allowance.known, Instant::now())));
     }
 
     /// What was told of each account's manifests and blobs.
     pub(super) fn known(&self) -> Vec<(String, [Option<Known>; 2])> {
-        self.lock().iter().map(|(account, lanes)| (account.clone(), *lanes)).collect()
+        self.lock().iter().map(|(account, lanes)| (account.clone(), lanes.map(|allowance| allowance.known))).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, [Option<Known>; 2]>> {
+    fn change<T>(&self, account: &str, lane: Lane, change: impl FnOnce(&mut Allowance) -> T) -> T {
+        let mut accounts = self.lock();
+        if !accounts.contains_key(account) {
+            accounts.insert(account.to_owned(), Default::default());
+        }
+        change(&mut accounts.get_mut(account).expect("it was just put there")[lane as usize])
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, [Allowance; 2]>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,9 +127,12 @@ impl Known {
         };
         Known { limit, remaining, window, resets, told: now }
     }
+}
 
+impl Allowance {
     fn scarcity(&self, kind: Kind, purpose: Purpose, now: Instant) -> Option<Scarcity> {
-        let Known { limit, remaining, resets, told, .. } = *self;
+        let Known { limit, remaining, resets, told, .. } = self.known?;
+        let remaining = remaining.saturating_sub(self.reserved);
         let wait = resets.min(told + LONGEST).saturating_duration_since(now);
         let short = match purpose {
             Purpose::Miss => remaining == 0 && kind.costs(),
@@ -126,8 +155,8 @@ mod tests {
         Told { limit: Some(100), remaining, window, resets_in }
     }
 
-    fn first(told: Told, now: Instant) -> Known {
-        Known::new(told, None, now)
+    fn first(told: Told, now: Instant) -> Allowance {
+        Allowance { known: Some(Known::new(told, None, now)), reserved: 0 }
     }
 
     #[test]
@@ -191,10 +220,26 @@ mod tests {
         let allowances = Allowances::default();
         allowances.told("me", Lane::Api, told(0, Some(HOUR), None));
         allowances.told("", Lane::Blobs, told(0, Some(HOUR), None));
-        let asks = |account, kind| allowances.scarcity(account, kind, Purpose::Miss).is_none();
+        let asks = |account, kind| allowances.reserve(account, kind, Purpose::Miss).is_ok();
         assert!(!asks("me", Kind::Manifest) && asks("me", Kind::Blob));
         assert!(asks("", Kind::Manifest) && !asks("", Kind::Blob));
         assert!(asks("you", Kind::Manifest) && asks("you", Kind::Blob));
+    }
+
+    #[test]
+    fn what_is_asked_for_and_not_answered_yet_is_not_asked_for_again() {
+        let allowances = Allowances::default();
+        allowances.told("", Lane::Api, told(21, Some(HOUR), None));
+        let reserve = |kind, purpose| allowances.reserve("", kind, purpose);
+        let (first, _head) = (reserve(Kind::Manifest, Purpose::Revalidate), reserve(Kind::Head, Purpose::Revalidate));
+        let second = reserve(Kind::Manifest, Purpose::Revalidate);
+        assert!(first.is_ok() && second.is_ok() && reserve(Kind::Manifest, Purpose::Revalidate).is_err());
+        drop(first);
+        assert!(reserve(Kind::Manifest, Purpose::Revalidate).is_ok());
+        let all: Vec<_> = (0..30).map(|_| reserve(Kind::Manifest, Purpose::Miss).is_ok()).collect();
+        assert!(all.iter().all(|granted| *granted), "each was answered before the next");
+        let held: Vec<_> = (0..30).map_while(|_| reserve(Kind::Manifest, Purpose::Miss).ok()).collect();
+        assert_eq!(held.len(), 20);
     }
 
     #[test]

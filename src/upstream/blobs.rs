@@ -9,7 +9,7 @@ use super::client::{Kind, Upstream};
 use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::{Trouble, media_type};
-use super::{BlobAnswer, Budget, Cause, Purpose, Refusal};
+use super::{BlobAnswer, Budget, Cause, Refusal};
 use crate::oci::{Digest, RepositoryName, parse_content_range};
 
 impl Upstream {
@@ -18,7 +18,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn head_blob(&self, name: &RepositoryName, digest: &Digest, budget: Budget) -> Result<Option<u64>, Refusal> {
-        self.ask(Kind::BlobHead, budget, |endpoint| self.head_blob_from(endpoint, name, digest, budget.purpose)).await
+        self.ask(Kind::BlobHead, budget, |endpoint| self.head_blob_from(endpoint, name, digest)).await
     }
 
     /// The blob's bytes from the offset `from`, unverified. The budget ends with the headers; the body has none.
@@ -26,17 +26,11 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn blob(&self, name: &RepositoryName, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from, budget.purpose)).await
+        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from)).await
     }
 
-    async fn head_blob_from(
-        &self,
-        endpoint: &Endpoint,
-        name: &RepositoryName,
-        digest: &Digest,
-        purpose: Purpose,
-    ) -> Result<Option<u64>, Trouble> {
-        let ask = question(Kind::BlobHead, Method::HEAD, name, digest, purpose);
+    async fn head_blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>, Trouble> {
+        let ask = question(Kind::BlobHead, Method::HEAD, name, digest);
         let reply = self.request(endpoint, &ask).await?;
         refuse_page(reply.response.headers())?;
         match length(reply.response.headers()) {
@@ -45,15 +39,8 @@ impl Upstream {
         }
     }
 
-    async fn blob_from(
-        &self,
-        endpoint: &Endpoint,
-        name: &RepositoryName,
-        digest: &Digest,
-        from: u64,
-        purpose: Purpose,
-    ) -> Result<BlobAnswer, Trouble> {
-        let mut ask = question(Kind::Blob, Method::GET, name, digest, purpose);
+    async fn blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest, from: u64) -> Result<BlobAnswer, Trouble> {
+        let mut ask = question(Kind::Blob, Method::GET, name, digest);
         if from > 0 {
             let range = HeaderValue::try_from(format!("bytes={from}-")).expect("digits are a header value");
             ask.headers.insert(RANGE, range);
@@ -69,9 +56,8 @@ impl Upstream {
     }
 }
 
-fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest, purpose: Purpose) -> Ask<'a> {
-    let (what, headers) = (format!("blobs/{digest}"), HeaderMap::new());
-    Ask { kind, method, name, what, query: String::new(), headers, anonymous: false, purpose }
+fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest) -> Ask<'a> {
+    Ask { kind, method, name, what: format!("blobs/{digest}"), query: String::new(), headers: HeaderMap::new(), anonymous: false }
 }
 
 fn malformed(text: &str) -> Cause {

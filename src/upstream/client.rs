@@ -124,9 +124,9 @@ impl Upstream {
     pub fn affords_ahead(&self) -> Result<(), Refusal> {
         let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
         for endpoint in &self.endpoints {
-            match endpoint.spares(Kind::Blob, Purpose::Prefetch) {
-                Some(spared) => outcomes.add(endpoint, spared),
-                None => return Ok(()),
+            match endpoint.reserve(Kind::Blob, Purpose::Prefetch) {
+                Ok(_) => return Ok(()),
+                Err(scarcity) => outcomes.add(endpoint, Cause::Spared(scarcity).into()),
             }
         }
         Err(outcomes.refusal())
@@ -139,19 +139,12 @@ impl Upstream {
         A: Future<Output = Result<T, Trouble>>,
     {
         let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
-        let (limited, mut open): (Vec<_>, Vec<_>) =
+        let (limited, open): (Vec<_>, Vec<_>) =
             in_order(&self.endpoints).into_iter().partition(|endpoint| endpoint.health.limited_for(kind.lane()).is_some());
         for endpoint in limited {
             let retry_after = endpoint.health.limited_for(kind.lane());
             outcomes.add(endpoint, Cause::RateLimited { retry_after }.into());
         }
-        open.retain(|endpoint| match endpoint.spares(kind, budget.purpose) {
-            Some(spared) => {
-                outcomes.add(endpoint, spared);
-                false
-            }
-            None => true,
-        });
         let mut left = open.len();
         for endpoint in open {
             left -= 1;
@@ -159,15 +152,18 @@ impl Upstream {
             if began >= budget.until && outcomes.failed.is_some() {
                 break;
             }
+            let _reserved = match endpoint.reserve(kind, budget.purpose) {
+                Ok(reserved) => reserved,
+                Err(scarcity) => {
+                    outcomes.add(endpoint, Cause::Spared(scarcity).into());
+                    continue;
+                }
+            };
             let until = if left == 0 { budget.until } else { budget.until.min(began + self.deadlines.hop) };
             let outcome = match tokio::time::timeout_at(until.into(), attempt(endpoint)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(Cause::Timeout(until.saturating_duration_since(began)).into()),
             };
-            if let Err(spared @ Trouble::Spared(_)) = outcome {
-                outcomes.add(endpoint, spared);
-                continue;
-            }
             self.note(kind, outcome.as_ref().err());
             match outcome {
                 Ok(found) => {
@@ -194,7 +190,7 @@ impl Upstream {
             Some(Trouble::Absent) => "absent",
             Some(Trouble::Denied) => "denied",
             Some(Trouble::Failed(Cause::RateLimited { .. })) => "limited",
-            Some(Trouble::Failed(_) | Trouble::Spared(_)) => "failed",
+            Some(Trouble::Failed(_)) => "failed",
         };
         crate::telemetry::metrics::upstream_request(self.registry(), kind.as_str(), result);
     }
@@ -214,7 +210,6 @@ impl Outcomes<'_> {
             Trouble::Absent => {}
             Trouble::Denied => self.denied = true,
             Trouble::Failed(cause) => self.failed = Some((endpoint.address(), cause)),
-            Trouble::Spared(scarcity) => self.failed = Some((endpoint.address(), Cause::Spared(scarcity))),
         }
     }
 

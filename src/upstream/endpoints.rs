@@ -9,9 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use http::StatusCode;
 use url::Url;
 
-use super::allowance::Allowances;
+use super::allowance::{Allowances, Reserved, Scarcity};
 use super::client::Kind;
-use super::verdict::Trouble;
 use super::wire::{Arrived, Lane};
 use super::{Cause, Deadlines, Purpose, limits};
 use crate::config;
@@ -50,9 +49,9 @@ impl Endpoint {
         shown.map_or("", |credentials| &credentials.username)
     }
 
-    /// Why it should not be asked that now.
-    pub(super) fn spares(&self, kind: Kind, purpose: Purpose) -> Option<Trouble> {
-        self.allowances.scarcity(self.account(kind), kind, purpose).map(Trouble::Spared)
+    /// Sets what a question costs aside until it is answered, unless too little is left.
+    pub(super) fn reserve(&self, kind: Kind, purpose: Purpose) -> Result<Reserved<'_>, Scarcity> {
+        self.allowances.reserve(self.account(kind), kind, purpose)
     }
 
     /// Remembers what an answer tells of limits. Another host speaks of its own, and a challenge of strangers'.

@@ -10,7 +10,7 @@ use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::Trouble;
 use super::wire::read_all;
-use super::{Budget, Cause, Purpose, Refusal};
+use super::{Budget, Cause, Refusal};
 use crate::oci::{Digest, Reference, Referrer, RepositoryName, Tag};
 
 const LONGEST_PAGE: usize = 4 << 20;
@@ -21,7 +21,6 @@ const MOST_ENTRIES: usize = 250_000;
 struct List<'a> {
     name: &'a RepositoryName,
     what: String,
-    purpose: Purpose,
     /// Of the first page.
     query: &'static str,
     anonymous: bool,
@@ -41,7 +40,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says; a list without an end is a failure.
     pub async fn tags(&self, name: &RepositoryName, budget: Budget) -> Result<Vec<Tag>, Refusal> {
-        let list = List::of_tags(name, budget.purpose, false);
+        let list = List::of_tags(name, false);
         let mut tags = self.ask(Kind::List, budget, |endpoint| self.pages(endpoint, &list, tags_in)).await?;
         tags.sort_unstable();
         tags.dedup();
@@ -54,7 +53,7 @@ impl Upstream {
     /// [`Refusal::Failed`]: the question could not be answered. [`Refusal::Absent`]: there is no such repository for someone
     /// without credentials.
     pub async fn anonymous_may_list(&self, name: &RepositoryName, budget: Budget) -> Result<bool, Refusal> {
-        let list = List { query: "n=1", ..List::of_tags(name, budget.purpose, true) };
+        let list = List { query: "n=1", ..List::of_tags(name, true) };
         match self.ask(Kind::Visibility, budget, |endpoint| self.page(endpoint, &list, list.query, tags_in)).await {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
@@ -67,8 +66,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says. Neither list nor tag means that there are none.
     pub async fn referrers(&self, name: &RepositoryName, subject: &Digest, budget: Budget) -> Result<Vec<Referrer>, Refusal> {
-        let (what, purpose) = (format!("referrers/{subject}"), budget.purpose);
-        let list = List { name, what, purpose, query: "", anonymous: false, young: true };
+        let list = List { name, what: format!("referrers/{subject}"), query: "", anonymous: false, young: true };
         match self.ask(Kind::List, budget, |endpoint| self.pages(endpoint, &list, Referrer::list)).await {
             Err(Refusal::Absent { .. }) => {}
             answer => return answer,
@@ -113,7 +111,6 @@ impl Upstream {
             query: query.to_owned(),
             headers: HeaderMap::from_iter([(ACCEPT, accept)]),
             anonymous: list.anonymous,
-            purpose: list.purpose,
         };
         let reply = match self.request(endpoint, &ask).await {
             Err(Trouble::Failed(Cause::Status { status: 400 | 405 | 501, .. })) if list.young => return Err(Trouble::Absent),
@@ -127,8 +124,8 @@ impl Upstream {
 }
 
 impl List<'_> {
-    fn of_tags(name: &RepositoryName, purpose: Purpose, anonymous: bool) -> List<'_> {
-        List { name, what: "tags/list".to_owned(), purpose, query: "n=1000", anonymous, young: false }
+    fn of_tags(name: &RepositoryName, anonymous: bool) -> List<'_> {
+        List { name, what: "tags/list".to_owned(), query: "n=1000", anonymous, young: false }
     }
 }
 

@@ -28,8 +28,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn head_manifest(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<HeadAnswer, Refusal> {
-        let ask = question(Kind::Head, name, reference, budget);
-        self.ask(Kind::Head, budget, |endpoint| self.head_from(endpoint, &ask, reference)).await
+        self.ask(Kind::Head, budget, |endpoint| self.head_from(endpoint, name, reference, false)).await
     }
 
     /// Whether someone without credentials may read it: a HEAD without any, on every endpoint in turn.
@@ -38,8 +37,7 @@ impl Upstream {
     /// [`Refusal::Failed`]: the question could not be answered. [`Refusal::Absent`]: it is not there for someone without
     /// credentials, which tells nothing of what else is in the repository.
     pub async fn anonymous_may_read(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<bool, Refusal> {
-        let ask = question(Kind::Visibility, name, reference, budget);
-        match self.ask(Kind::Visibility, budget, |endpoint| self.head_from(endpoint, &ask, reference)).await {
+        match self.ask(Kind::Visibility, budget, |endpoint| self.head_from(endpoint, name, reference, true)).await {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
             Err(refusal @ (Refusal::Absent { .. } | Refusal::Failed { .. })) => Err(refusal),
@@ -51,12 +49,19 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says; a page, an empty answer or other bytes than the digest names are failures.
     pub async fn manifest(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<ManifestAnswer, Refusal> {
-        let ask = question(Kind::Manifest, name, reference, budget);
-        self.ask(Kind::Manifest, budget, |endpoint| self.manifest_from(endpoint, &ask, reference)).await
+        self.ask(Kind::Manifest, budget, |endpoint| self.manifest_from(endpoint, name, reference)).await
     }
 
-    async fn head_from(&self, endpoint: &Endpoint, ask: &Ask<'_>, reference: &Reference) -> Result<HeadAnswer, Trouble> {
-        let reply = self.request(endpoint, ask).await?;
+    async fn head_from(
+        &self,
+        endpoint: &Endpoint,
+        name: &RepositoryName,
+        reference: &Reference,
+        anonymous: bool,
+    ) -> Result<HeadAnswer, Trouble> {
+        let kind = if anonymous { Kind::Visibility } else { Kind::Head };
+        let ask = question(kind, Method::HEAD, name, reference, anonymous);
+        let reply = self.request(endpoint, &ask).await?;
         let headers = reply.response.headers();
         let media_type = media_type(headers).unwrap_or_default();
         if media_type.starts_with("text/html") {
@@ -77,8 +82,9 @@ impl Upstream {
         Ok(HeadAnswer { digest, media_type, size })
     }
 
-    async fn manifest_from(&self, endpoint: &Endpoint, ask: &Ask<'_>, reference: &Reference) -> Result<ManifestAnswer, Trouble> {
-        let reply = self.request(endpoint, ask).await?;
+    async fn manifest_from(&self, endpoint: &Endpoint, name: &RepositoryName, reference: &Reference) -> Result<ManifestAnswer, Trouble> {
+        let ask = question(Kind::Manifest, Method::GET, name, reference, false);
+        let reply = self.request(endpoint, &ask).await?;
         let sent_type = media_type(reply.response.headers());
         let told = told_digest(reply.response.headers());
         let bytes = read_all(reply.response, LONGEST_MANIFEST).await?.ok_or_else(|| malformed("it is larger than 4 MiB"))?;
@@ -99,11 +105,9 @@ fn malformed(text: &str) -> Cause {
     Cause::Malformed { what: "manifest", text: text.to_owned() }
 }
 
-fn question<'a>(kind: Kind, name: &'a RepositoryName, reference: &Reference, budget: Budget) -> Ask<'a> {
+fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, reference: &Reference, anonymous: bool) -> Ask<'a> {
     let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(TYPES))]);
-    let method = if kind == Kind::Manifest { Method::GET } else { Method::HEAD };
-    let (what, anonymous) = (format!("manifests/{reference}"), kind == Kind::Visibility);
-    Ask { kind, method, name, what, query: String::new(), headers, anonymous, purpose: budget.purpose }
+    Ask { kind, method, name, what: format!("manifests/{reference}"), query: String::new(), headers, anonymous }
 }
 
 fn told_digest(headers: &HeaderMap) -> Option<Digest> {

@@ -10,6 +10,7 @@ use reqwest::Response;
 use tokio::sync::SemaphorePermit;
 use url::Url;
 
+use super::Cause;
 use super::challenge::{Challenge, challenge_in, token_url};
 use super::client::{Kind, Upstream};
 use super::endpoints::Endpoint;
@@ -17,7 +18,6 @@ use super::realm;
 use super::tokens::{Grant, no_token};
 use super::verdict::{self, Said, Shown, Trouble};
 use super::wire::{Arrived, Lane, Question, read_all, read_short, without_query};
-use super::{Cause, Purpose};
 use crate::config::Credentials;
 use crate::oci::RepositoryName;
 
@@ -35,7 +35,6 @@ pub(super) struct Ask<'a> {
     pub(super) headers: HeaderMap,
     /// Without the endpoint's credentials, even where it has some.
     pub(super) anonymous: bool,
-    pub(super) purpose: Purpose,
 }
 
 /// A 200 or 206, not coded. It keeps its place until dropped.
@@ -54,10 +53,6 @@ impl Upstream {
         let mut negotiated = false;
         loop {
             let place = self.place(ask.kind).await;
-            // Others have been answered meanwhile.
-            if let Some(spared) = endpoint.spares(ask.kind, ask.purpose) {
-                return Err(spared);
-            }
             grant = grant.or_else(|| self.tokens.granted_by_now(&key));
             let mut url = endpoint.url(&format!("{}/{}", ask.name, ask.what));
             url.set_query(Some(ask.query.as_str()).filter(|query| !query.is_empty()));

@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{Method, StatusCode};
 use serde::Deserialize;
 
-use super::{Cause, Scarcity};
+use super::Cause;
 
 /// Why one endpoint did not give what was asked.
 #[derive(Clone, Debug)]
@@ -14,8 +14,6 @@ pub(super) enum Trouble {
     Absent,
     Denied,
     Failed(Cause),
-    /// It was not asked, so that something is left of what it grants.
-    Spared(Scarcity),
 }
 
 impl From<Cause> for Trouble {
@@ -135,7 +133,6 @@ mod tests {
             Trouble::Failed(Cause::RateLimited { .. }) => "limited",
             Trouble::Failed(Cause::Token { .. }) => "token",
             Trouble::Failed(_) => "failed",
-            Trouble::Spared(_) => "spared",
         }
     }
 
