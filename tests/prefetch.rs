@@ -96,6 +96,28 @@ async fn one_that_fails_is_named_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn prefetch_leaves_to_clients_what_an_upstream_grants_last() {
+    let app = App::start().await;
+    app.hub.behave(|b| b.limit = Some(Limit { pulls: 10, window: 3600, blobs: false }));
+    let names: Vec<_> = (0..10).map(|number| format!("image-{number}")).collect();
+    for (seed, name) in names.iter().enumerate() {
+        app.hub.image(&format!("library/{name}"), "latest", &[bytes(seed as u64, 1000)]);
+    }
+    let wanted = Order { jobs: 1, ..order(&names.iter().map(String::as_str).collect::<Vec<_>>(), &["all"]) };
+    let first = within(&app, wanted.clone()).await;
+    assert_eq!(first.values().filter(|outcome| outcome.is_ok()).count(), 7, "{first:?}");
+    let why = first["image-9"].as_ref().unwrap_err();
+    assert!(why.contains("docker.io") && why.contains("3 of 10 pulls left") && why.contains("new ones in 60 min"), "{why}");
+    for name in &names {
+        app.anonymous().pull(name, "latest").await;
+    }
+    assert_eq!(app.hub.pulls(), (10, 0));
+    app.landed().await;
+    let again = within(&app, wanted).await;
+    assert!(again.values().all(Result::is_ok), "what is here needs no pull: {again:?}");
+}
+
+#[tokio::test]
 async fn a_command_reaches_the_running_server_by_the_control_socket() {
     use std::os::unix::fs::PermissionsExt;
     let mut app = App::start().await;

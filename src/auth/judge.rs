@@ -71,6 +71,15 @@ pub fn judge_listing(rules: &Rules, who: &Who) -> Verdict {
     }
 }
 
+/// Whether `who` may look after the registry itself.
+pub fn judge_admin(who: &Who) -> Verdict {
+    match who {
+        Who::Anonymous => Verdict::LogIn,
+        Who::User(name) if &**name == ADMIN => Verdict::Allowed,
+        Who::User(_) => Verdict::Denied,
+    }
+}
+
 /// Without roles every user may pull, push and shadow.
 fn user_may(action: Action) -> bool {
     match action {
@@ -117,6 +126,13 @@ mod tests {
             assert_eq!(verdicts(anonymous, Who::User("alice".into())), [Allowed, Allowed, deletes, Allowed, Denied]);
             assert_eq!(verdicts(anonymous, Who::User(ADMIN.into())), [Allowed; 5]);
         }
+    }
+
+    #[test]
+    fn only_the_admin_looks_after_the_registry() {
+        assert_eq!(judge_admin(&Who::Anonymous), Verdict::LogIn);
+        assert_eq!(judge_admin(&Who::User("alice".into())), Verdict::Denied);
+        assert_eq!(judge_admin(&Who::User(ADMIN.into())), Verdict::Allowed);
     }
 
     #[test]

@@ -23,6 +23,6 @@ pub use credentials::Credentials;
 pub use failures::NotVerified;
 pub use file::FileError;
 pub use grant::{Granted, Refused, TokenRequest, grant};
-pub use judge::{ADMIN, Action, Rules, Verdict, Who, judge, judge_listing};
+pub use judge::{ADMIN, Action, Rules, Verdict, Who, judge, judge_admin, judge_listing};
 pub use tokens::{InvalidToken, LIFETIME, MAX_TOKEN, Tokens};
 pub use users::{OpenError, Pace, Users};

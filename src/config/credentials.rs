@@ -56,6 +56,17 @@ impl Credentials {
     }
 }
 
+impl Login {
+    /// What its account is called: the user's name, else the file or the program that knows it.
+    pub fn account(&self) -> &str {
+        match &self.keeper {
+            Keeper::Password { username, .. } => username,
+            Keeper::DockerConfig(path) => path.to_str().unwrap_or_default(),
+            Keeper::Command(command) => command.first().map_or("", String::as_str),
+        }
+    }
+}
+
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -12,6 +12,7 @@ use super::{Registry, Want, now};
 use crate::config::TagTimes;
 use crate::index::TagRow;
 use crate::oci::{Reference, Repository, Tag};
+use crate::upstream::Purpose;
 
 /// Bounded; the oldest go first.
 const REMEMBERED: u64 = 10_000;
@@ -87,7 +88,7 @@ impl Registry {
         let Ok(Some(row)) = self.index.tag(repository, tag).await else { return };
         if row.pinned.is_none()
             && row.at == asks.at
-            && let Ok(answer) = self.pose(repository, &Reference::Tag(tag.clone()), Want::Bytes)
+            && let Ok(answer) = self.pose(repository, &Reference::Tag(tag.clone()), Want::Bytes, Purpose::Revalidate)
         {
             answer.await;
         }

@@ -200,6 +200,7 @@ impl Registry {
             if let Some(why) = self.forbids(repository) {
                 return Err(Miss::Policy(why));
             }
+            member.upstream().affords_ahead().map_err(Miss::Refused)?;
             let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
             flights.push((child.digest, child.size, self.board.join(&child.digest, Some(child.size), source, wish, self.budget()).await?));
         }

@@ -97,6 +97,7 @@ impl Error {
                 let (kind, retry_after) = match cause {
                     Cause::Timeout(_) => (Kind::UpstreamTimeout, None),
                     Cause::RateLimited { retry_after } => (Kind::UpstreamLimited, *retry_after),
+                    Cause::Spared(scarcity) => (Kind::UpstreamLimited, Some(scarcity.wait)),
                     _ => (Kind::UpstreamFailed, None),
                 };
                 let message = format!("{what} is not cached here, and {source_name} could not be asked: it {cause}");

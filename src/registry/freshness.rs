@@ -11,7 +11,7 @@ use super::{Reader, Registry, Want, now};
 use crate::config::TagTimes;
 use crate::index::{Held, TagRow};
 use crate::oci::{Digest, Reference, Repository, Tag};
-use crate::upstream::{Budget, Cause, HeadAnswer, Refusal};
+use crate::upstream::{Budget, Cause, HeadAnswer, Purpose, Refusal};
 
 /// How long what cannot be asked for is believed.
 const UNASKED: Duration = Duration::from_secs(1);
@@ -94,14 +94,18 @@ impl Registry {
         }
         if keep && !always && !member.upstream().is_well() {
             // That is how it is found to be well again.
-            drop(self.pose(repository, &reference, want)?);
+            drop(self.pose(repository, &reference, want, Purpose::Revalidate)?);
             return Ok(found.stale(age));
         }
         let wait = if always || !keep { self.deadlines.budget } else { self.deadlines.stale_wait };
-        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, reader)).await {
+        // What may not be served any more is as good as not here.
+        let asking = reader.asking(if keep { Purpose::Revalidate } else { Purpose::Miss });
+        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, &asking)).await {
             Ok(Ok(newer)) => Ok(newer),
-            Ok(Err(Miss::Refused(Refusal::Failed { source_name, cause }))) if keep => {
-                tracing::info!(%repository, %tag, source = %source_name, %cause, ?age, "serving a stale tag");
+            Ok(Err(Miss::Refused(refusal @ Refusal::Failed { .. }))) if keep => {
+                if self.is_news(repository, &refusal) {
+                    tracing::info!(%repository, %tag, %refusal, ?age, "serving a stale tag");
+                }
                 Ok(found.stale(age))
             }
             Ok(Err(miss)) => Err(miss),

@@ -13,7 +13,7 @@ use super::questions::Questions;
 use super::{Error, Kind, Reader, Registry, Target};
 use crate::config;
 use crate::oci::{Digest, Repository};
-use crate::upstream::{Budget, Refusal};
+use crate::upstream::{Budget, Purpose, Refusal};
 
 /// Bytes of lists that are remembered, of each kind.
 const CAPACITY: u64 = 64 << 20;
@@ -153,12 +153,16 @@ impl Registry {
             return old.ok_or(Miss::Refused(refusal));
         }
         // A list may have many pages: whoever asks leaves after his own time, and the next one finds it.
-        let budget = Budget::lasting(self.deadlines.budget * 6);
+        let purpose = if old.is_some() { Purpose::Revalidate } else { Purpose::Miss };
+        let budget = Budget::lasting(self.deadlines.budget * 6).of(purpose);
+        let this = self.this();
         let answer = lists.questions.ask(key.clone(), || {
             let (lists, asked, repository) = (lists.clone(), question(budget), repository.clone());
             async move {
                 let answer = asked.await.map(Arc::from);
-                if let Err(Refusal::Failed { source_name, cause }) = &answer {
+                if let Err(refusal @ Refusal::Failed { source_name, cause }) = &answer
+                    && this.is_news(&repository, refusal)
+                {
                     tracing::warn!(%repository, source = %source_name, %cause, "the upstream could not be asked for a list");
                 }
                 lists.note(key, answer, weigh)

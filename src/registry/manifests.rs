@@ -15,7 +15,7 @@ use super::{Error, Kind, Reader, Registry, Ticket, Want};
 use crate::index::{CommitError, ManifestRow, Unavailable};
 use crate::oci::{Digest, Reference, Repository};
 use crate::store::StoreError;
-use crate::upstream::{Budget, Cause, HeadAnswer, Refusal};
+use crate::upstream::{Budget, Cause, HeadAnswer, Purpose, Refusal};
 
 /// A manifest to serve.
 #[derive(Clone, Debug)]
@@ -186,11 +186,13 @@ impl Registry {
     /// Asks the upstream, together with everybody who asks the same.
     pub(super) async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
         loop {
-            let answer = self.pose(repository, reference, want)?;
+            let answer = self.pose(repository, reference, want, reader.purpose)?;
             match self.within(reader, repository, answer).await? {
                 Some(Outcome::Stored(found)) => return Ok(Found { asked: true, ..found }),
                 // Who asked first wanted no more than the headers.
                 Some(Outcome::Head(_)) if want == Want::Bytes => continue,
+                // Or had less need.
+                Some(Outcome::Miss(Miss::Refused(refusal))) if refusal.spared().is_some_and(|it| it.purpose > reader.purpose) => continue,
                 Some(Outcome::Head(head)) => {
                     return Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown);
                 }
@@ -203,7 +205,13 @@ impl Registry {
     }
 
     /// Joins the open question of that reference, or asks it; either way it goes on without the caller.
-    pub(super) fn pose(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Answer<Outcome>, Miss> {
+    pub(super) fn pose(
+        &self,
+        repository: &Repository,
+        reference: &Reference,
+        want: Want,
+        purpose: Purpose,
+    ) -> Result<Answer<Outcome>, Miss> {
         if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
@@ -213,7 +221,7 @@ impl Registry {
         let this = self.this();
         Ok(self.fetched.questions.ask((repository.clone(), reference.clone()), || {
             let (repository, reference) = (repository.clone(), reference.clone());
-            async move { this.question(repository, reference, want).await }
+            async move { this.question(repository, reference, want, purpose).await }
         }))
     }
 
@@ -228,8 +236,13 @@ impl Registry {
         Miss::Refused(Refusal::Failed { source_name: repository.origin.to_string(), cause })
     }
 
-    async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {
-        let budget = self.budget();
+    /// Whether the refusal is worth a line of the log: that little is left at an upstream is told once in its window.
+    pub(super) fn is_news(&self, repository: &Repository, refusal: &Refusal) -> bool {
+        refusal.spared().is_none_or(|scarcity| self.member(repository).is_some_and(|member| member.is_news(scarcity)))
+    }
+
+    async fn question(&self, repository: Repository, reference: Reference, want: Want, purpose: Purpose) -> Outcome {
+        let budget = self.budget().of(purpose);
         let asked = match &reference {
             Reference::Tag(tag) => self.inquire_tag(&repository, tag, want, budget).await,
             Reference::Digest(digest) => self.inquire(&repository, digest, want, budget).await,
@@ -244,11 +257,16 @@ impl Registry {
         if let Miss::Refused(refusal) = &miss {
             let ttl = self.member(&repository).map_or(Duration::ZERO, |m| m.settings().negative_ttl);
             self.fetched.refused(&repository, &reference, refusal, ttl);
-            if let Refusal::Failed { source_name, cause } = refusal {
-                tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
-                if let Reference::Tag(tag) = &reference {
-                    self.fetched.failed(&repository, tag);
+            match (refusal, refusal.spared()) {
+                // Nothing failed. Who serves what is here instead says so.
+                (_, Some(spared)) if spared.purpose != Purpose::Miss || !self.is_news(&repository, refusal) => {}
+                (Refusal::Failed { source_name, cause }, _) => {
+                    tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
+                    if let Reference::Tag(tag) = &reference {
+                        self.fetched.failed(&repository, tag);
+                    }
                 }
+                (Refusal::Absent { .. } | Refusal::Denied { .. }, _) => {}
             }
         }
         Outcome::Miss(miss)

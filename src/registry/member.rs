@@ -1,16 +1,19 @@
 //! One upstream as the registry uses it: the client, its policy, and places for its blob bodies.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::flight::Places;
 use crate::config;
 use crate::oci::{Repository, RepositoryName};
-use crate::upstream::{Deadlines, Upstream};
+use crate::upstream::{Deadlines, Scarcity, Upstream};
 
 pub struct Member {
     upstream: Upstream,
     places: Arc<Places>,
     offline: bool,
+    /// Until when nobody needs to be told again that it is spared, by purpose.
+    told_until: Mutex<[Option<Instant>; 3]>,
 }
 
 impl Member {
@@ -18,7 +21,12 @@ impl Member {
     /// Says what of the settings cannot be used.
     pub fn new(settings: &config::Upstream, offline: bool, deadlines: Deadlines) -> Result<Member, String> {
         let places = Places::new(settings.connections);
-        Ok(Member { upstream: Upstream::new(settings, deadlines)?, places, offline: offline || settings.offline })
+        Ok(Member {
+            upstream: Upstream::new(settings, deadlines)?,
+            places,
+            offline: offline || settings.offline,
+            told_until: Mutex::default(),
+        })
     }
 
     pub fn registry(&self) -> &str {
@@ -50,6 +58,17 @@ impl Member {
 
     pub fn is_offline(&self) -> bool {
         self.offline
+    }
+
+    /// Whether it was not told yet in this window that so little is left.
+    pub fn is_news(&self, scarcity: &Scarcity) -> bool {
+        let mut told = self.told_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = &mut told[scarcity.purpose as usize];
+        let news = until.is_none_or(|until| until <= Instant::now());
+        if news {
+            *until = Some(scarcity.resets);
+        }
+        news
     }
 
     /// Whether some endpoint is asked for the repository with credentials.

@@ -68,7 +68,7 @@ use crate::config::{Patterns, Settings};
 use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
 use crate::oci::{Digest, Origin, Referrer, Repository, RepositoryName, Tag};
 use crate::store::BlobStore;
-use crate::upstream::{Budget, Deadlines};
+use crate::upstream::{Budget, Deadlines, Purpose, UpstreamState};
 
 /// Everything a request can be answered from.
 pub struct Registry {
@@ -103,6 +103,8 @@ pub struct Registry {
 pub struct Reader {
     pub who: Who,
     pub sight: Sight,
+    /// What upstreams are asked for.
+    purpose: Purpose,
     /// When he asked: whatever he waits for, he waits one budget from then.
     since: Instant,
 }
@@ -110,7 +112,12 @@ pub struct Reader {
 impl Reader {
     /// Somebody who asks now.
     pub fn new(who: Who, sight: Sight) -> Reader {
-        Reader { who, sight, since: Instant::now() }
+        Reader { who, sight, purpose: Purpose::Miss, since: Instant::now() }
+    }
+
+    /// The same, for whom upstreams are asked with less need.
+    fn asking(&self, purpose: Purpose) -> Reader {
+        Reader { purpose: self.purpose.max(purpose), ..self.clone() }
     }
 }
 
@@ -183,6 +190,13 @@ impl Registry {
         &self.store
     }
 
+    /// How each upstream stands, by name. Nothing is asked.
+    pub fn upstreams(&self) -> Vec<UpstreamState> {
+        let mut states: Vec<_> = self.members.values().map(|member| member.upstream().state()).collect();
+        states.sort_by(|one, other| one.registry.cmp(&other.registry));
+        states
+    }
+
     /// Fetches under way.
     pub fn flights(&self) -> usize {
         self.board.under_way()
@@ -200,7 +214,7 @@ impl Registry {
 
     /// What is left of the reader's.
     fn budget_of(&self, reader: &Reader) -> Budget {
-        Budget { until: reader.since + self.deadlines.budget }
+        Budget::until(reader.since + self.deadlines.budget).of(reader.purpose)
     }
 
     fn member(&self, repository: &Repository) -> Option<&Arc<Member>> {

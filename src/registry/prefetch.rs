@@ -7,6 +7,7 @@ use super::manifests::Miss;
 use super::{Error, Kind, Reader, Registry, Sight, Target, Want};
 use crate::auth::{ADMIN, Who};
 use crate::oci::{Digest, ImageName, Manifest, Reference, Repository};
+use crate::upstream::Purpose;
 
 /// The platforms of an image that are wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ impl Registry {
         let mut todo = vec![image.reference.clone()];
         let (mut manifests, mut chosen) = (Vec::<(Repository, Digest)>::new(), BTreeSet::new());
         while let Some(reference) = todo.pop() {
-            let reader = Reader::new(Who::User(ADMIN.into()), Sight::Everything);
+            let reader = Reader::new(Who::User(ADMIN.into()), Sight::Everything).asking(Purpose::Prefetch);
             let (found, _) = self.manifest(&target, &reference, &reader, Want::Bytes).await?;
             let bytes = found.bytes.unwrap_or_default();
             let manifest = Manifest::read(&bytes, &found.media_type)?;

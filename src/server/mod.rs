@@ -14,6 +14,7 @@ mod search;
 mod token;
 mod unread;
 mod uploads;
+mod upstreams;
 mod welcome;
 
 use std::net::SocketAddr;
@@ -74,6 +75,7 @@ impl Server {
             .route("/readyz", get(probes::readyz))
             .route("/metrics", get(probes::metrics))
             .route("/token", get(token::by_query).post(token::by_form))
+            .route("/api/v1/upstreams", get(upstreams::list))
             .route("/", get(probes::landing))
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)

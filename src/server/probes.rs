@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use super::Server;
 use crate::index::Health;
 use crate::telemetry;
+use crate::upstream::UpstreamState;
 
 /// The process runs and answers.
 pub async fn healthz() -> &'static str {
@@ -31,12 +32,32 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         return (StatusCode::NOT_FOUND, "metrics are switched off (metrics.enabled)\n").into_response();
     };
     telemetry::metrics::flights(server.registry.flights());
+    for upstream in server.registry.upstreams() {
+        tell_limits(&upstream);
+    }
     if let Ok(totals) = server.registry.index().totals().await {
         telemetry::metrics::store(totals.blobs, totals.bytes);
     }
     let mut response = handle.render().into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
+}
+
+/// What the upstream's endpoints grant. These figures are for everybody: they name no account.
+fn tell_limits(upstream: &UpstreamState) {
+    for endpoint in &upstream.endpoints {
+        for limit in &endpoint.limits {
+            telemetry::metrics::upstream_limit(&telemetry::metrics::UpstreamLimit {
+                registry: &upstream.registry,
+                endpoint: &endpoint.url,
+                account: if limit.account.is_empty() { "anonymous" } else { "account" },
+                of: limit.of,
+                limit: limit.limit,
+                remaining: limit.remaining,
+                resets_at: limit.resets_at,
+            });
+        }
+    }
 }
 
 /// `GET /`: where one is, and what to try next.

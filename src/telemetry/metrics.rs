@@ -13,6 +13,9 @@ const HITS: &str = "entrepot_hits_total";
 const MISSES: &str = "entrepot_misses_total";
 const FLIGHTS: &str = "entrepot_flights";
 const UPSTREAM_REQUESTS: &str = "entrepot_upstream_requests_total";
+const UPSTREAM_LIMIT: &str = "entrepot_upstream_limit";
+const UPSTREAM_REMAINING: &str = "entrepot_upstream_remaining";
+const UPSTREAM_RESETS: &str = "entrepot_upstream_reset_timestamp_seconds";
 const BYTES_IN: &str = "entrepot_received_bytes_total";
 const BYTES_OUT: &str = "entrepot_sent_bytes_total";
 const STORE_BLOBS: &str = "entrepot_store_blobs";
@@ -109,6 +112,9 @@ fn describe() {
     }
     let gauges = [
         (FLIGHTS, Unit::Count, "Blobs that are being fetched from upstreams right now."),
+        (UPSTREAM_LIMIT, Unit::Count, "Pulls that an upstream's endpoint grants in a window, as it last told."),
+        (UPSTREAM_REMAINING, Unit::Count, "Pulls that it still grants in this window."),
+        (UPSTREAM_RESETS, Unit::Seconds, "When the window ends, in Unix time; 0 where that was before now."),
         (STORE_BLOBS, Unit::Count, "Blobs in the store."),
         (STORE_BYTES, Unit::Bytes, "Bytes of the blobs in the store."),
     ];
@@ -161,6 +167,40 @@ pub fn upstream_request(registry: &str, kind: &'static str, result: &'static str
     if METERS.get().is_some() {
         counter!(UPSTREAM_REQUESTS, "registry" => registry.to_owned(), "kind" => kind, "result" => result).increment(1);
     }
+}
+
+/// What an upstream's endpoint grants one account.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamLimit<'a> {
+    pub registry: &'a str,
+    pub endpoint: &'a str,
+    /// `anonymous` or `account`.
+    pub account: &'static str,
+    /// What is counted: `manifests` or `blobs`.
+    pub of: &'static str,
+    pub limit: Option<u64>,
+    /// `None` when that is not known any more.
+    pub remaining: Option<u64>,
+    /// Unix milliseconds.
+    pub resets_at: Option<u64>,
+}
+
+/// An upstream's endpoint grants so much.
+pub fn upstream_limit(told: &UpstreamLimit<'_>) {
+    if METERS.get().is_none() {
+        return;
+    }
+    let labels = [
+        ("registry", told.registry.to_owned()),
+        ("endpoint", told.endpoint.to_owned()),
+        ("account", told.account.to_owned()),
+        ("of", told.of.to_owned()),
+    ];
+    if let Some(limit) = told.limit {
+        gauge!(UPSTREAM_LIMIT, &labels).set(limit as f64);
+    }
+    gauge!(UPSTREAM_REMAINING, &labels).set(told.remaining.map_or(f64::NAN, |remaining| remaining as f64));
+    gauge!(UPSTREAM_RESETS, &labels).set(told.resets_at.map_or(0.0, |at| at as f64 / 1000.0));
 }
 
 /// Bytes of content came in.
@@ -242,12 +282,29 @@ mod tests {
         let handle = install();
         request("another route", "GET", 200);
         upstream_request("other.example", "token", "failed");
+        let (registry, endpoint) = ("other.example", "https://other.example");
+        let limit = UpstreamLimit {
+            registry,
+            endpoint,
+            account: "anonymous",
+            of: "manifests",
+            limit: Some(100),
+            remaining: Some(7),
+            resets_at: Some(1500),
+        };
+        upstream_limit(&limit);
         let page = handle.render();
         for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()) {
             assert!(page.contains(&format!("# HELP {name} ")), "{name}");
         }
-        for name in [REQUESTS, HITS, MISSES, FLIGHTS, UPSTREAM_REQUESTS, BYTES_IN, BYTES_OUT, STORE_BLOBS, STORE_BYTES, LOG_DROPPED] {
+        let limits = [UPSTREAM_LIMIT, UPSTREAM_REMAINING, UPSTREAM_RESETS];
+        let others = [REQUESTS, HITS, MISSES, FLIGHTS, UPSTREAM_REQUESTS, BYTES_IN, BYTES_OUT, STORE_BLOBS, STORE_BYTES, LOG_DROPPED];
+        for name in limits.into_iter().chain(others) {
             assert!(page.contains(&format!("# TYPE {name} ")), "{name} in\n{page}");
+        }
+        let whose = "registry=\"other.example\",endpoint=\"https://other.example\",account=\"anonymous\",of=\"manifests\"";
+        for (name, value) in limits.into_iter().zip(["100", "7", "1.5"]) {
+            assert!(page.contains(&format!("{name}{{{whose}}} {value}\n")), "{name} in\n{page}");
         }
     }
 }

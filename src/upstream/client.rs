@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use tokio::sync::Semaphore;
 
+use super::allowance::Allowances;
 use super::credentials::Logins;
 use super::endpoints::{Endpoint, Health, in_order};
 use super::tokens::Tokens;
 use super::verdict::Trouble;
 use super::wire::{Lane, Wire};
-use super::{Budget, Cause, Deadlines, Refusal};
+use super::{Budget, Cause, Deadlines, Purpose, Refusal};
 use crate::config;
 
 /// Manifests, HEADs and tokens at once, so that blobs never keep them waiting and they never swamp an upstream.
@@ -29,7 +30,7 @@ pub struct Upstream {
 }
 
 /// What is asked for, as the metrics call it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Head,
     Manifest,
@@ -38,6 +39,8 @@ pub(super) enum Kind {
     List,
     Search,
     Token,
+    /// Asked without credentials, to know what those may see who have none.
+    Visibility,
 }
 
 impl Kind {
@@ -50,11 +53,17 @@ impl Kind {
             Kind::List => "list",
             Kind::Search => "search",
             Kind::Token => "token",
+            Kind::Visibility => "visibility",
         }
     }
 
     pub(super) fn lane(self) -> Lane {
         if matches!(self, Kind::Blob) { Lane::Blobs } else { Lane::Api }
+    }
+
+    /// Whether it counts as a pull where pulls are counted. A blob does where its answers tell a limit.
+    pub(super) fn costs(self) -> bool {
+        matches!(self, Kind::Manifest | Kind::Blob)
     }
 }
 
@@ -80,7 +89,7 @@ impl Upstream {
             let mut settings = settings.clone();
             // A name and a password inside the URL would go to every hop; they belong into `credentials`.
             let _ = settings.url.set_username("").and_then(|()| settings.url.set_password(None));
-            Endpoint { number, settings, health: Health::new(&deadlines).into() }
+            Endpoint { number, settings, health: Health::new(&deadlines).into(), allowances: Allowances::default() }
         };
         Ok(Upstream {
             endpoints: settings.endpoints.iter().enumerate().map(endpoint).collect(),
@@ -111,6 +120,21 @@ impl Upstream {
         self.endpoints.iter().any(|endpoint| endpoint.health.is_well())
     }
 
+    /// Whether blobs may be fetched that nobody asked for yet.
+    ///
+    /// # Errors
+    /// Too little is left at each endpoint.
+    pub fn affords_ahead(&self) -> Result<(), Refusal> {
+        let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
+        for endpoint in &self.endpoints {
+            match endpoint.reserve(Kind::Blob, Purpose::Prefetch) {
+                Ok(_) => return Ok(()),
+                Err(scarcity) => outcomes.add(endpoint, Cause::Spared(scarcity).into()),
+            }
+        }
+        Err(outcomes.refusal())
+    }
+
     /// Asks one endpoint after the other until one gives it.
     pub(super) async fn ask<'a, T, F, A>(&'a self, kind: Kind, budget: Budget, attempt: F) -> Result<T, Refusal>
     where
@@ -131,6 +155,13 @@ impl Upstream {
             if began >= budget.until && outcomes.failed.is_some() {
                 break;
             }
+            let _reserved = match endpoint.reserve(kind, budget.purpose) {
+                Ok(reserved) => reserved,
+                Err(scarcity) => {
+                    outcomes.add(endpoint, Cause::Spared(scarcity).into());
+                    continue;
+                }
+            };
             let until = if left == 0 { budget.until } else { budget.until.min(began + self.deadlines.hop) };
             let outcome = match tokio::time::timeout_at(until.into(), attempt(endpoint)).await {
                 Ok(outcome) => outcome,

@@ -4,13 +4,16 @@
 //! One that said "too many requests" and for how long is not asked for that long.
 
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
+use http::StatusCode;
 use url::Url;
 
-use super::wire::Lane;
-use super::{Cause, Deadlines};
-use crate::config;
+use super::allowance::{Allowances, Reserved, Scarcity};
+use super::client::Kind;
+use super::wire::{Arrived, Lane};
+use super::{Cause, Deadlines, Purpose, limits};
+use crate::config::{self, Login};
 
 /// The longest `Retry-After` that is believed.
 const LONGEST_LIMIT: Duration = Duration::from_secs(3600);
@@ -19,6 +22,7 @@ pub(super) struct Endpoint {
     pub(super) number: usize,
     pub(super) settings: config::Endpoint,
     pub(super) health: std::sync::Arc<Health>,
+    pub(super) allowances: Allowances,
 }
 
 impl Endpoint {
@@ -37,6 +41,27 @@ impl Endpoint {
         let url = &self.settings.url;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
         format!("{}{port}", url.host_str().unwrap_or_default())
+    }
+
+    /// Whose allowance a question takes from; empty for nobody's in particular.
+    fn account(&self, kind: Kind) -> &str {
+        let shown = self.settings.credentials.as_ref().filter(|_| kind != Kind::Visibility);
+        shown.and_then(|credentials| credentials.logins().first()).map_or("", Login::account)
+    }
+
+    /// Sets what a question costs aside until it is answered, unless too little is left.
+    pub(super) fn reserve(&self, kind: Kind, purpose: Purpose) -> Result<Reserved<'_>, Scarcity> {
+        self.allowances.reserve(self.account(kind), kind, purpose)
+    }
+
+    /// Remembers what an answer tells of limits. Another host speaks of its own, and a challenge of strangers'.
+    pub(super) fn heed(&self, kind: Kind, arrived: &Arrived) {
+        if !arrived.strayed
+            && arrived.response.status() != StatusCode::UNAUTHORIZED
+            && let Some(told) = limits::told(arrived.response.status(), arrived.response.headers(), SystemTime::now())
+        {
+            self.allowances.told(self.account(kind), kind.lane(), told);
+        }
     }
 }
 
@@ -120,7 +145,7 @@ mod tests {
     fn endpoint(number: usize, url: &str) -> Endpoint {
         let settings = config::Endpoint { url: url.parse().unwrap(), credentials: None };
         let deadlines = Deadlines { connect: Duration::from_millis(40), ..Deadlines::default() };
-        Endpoint { number, settings, health: Health::new(&deadlines).into() }
+        Endpoint { number, settings, health: Health::new(&deadlines).into(), allowances: Allowances::default() }
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl Upstream {
     /// without credentials.
     pub async fn anonymous_may_list(&self, name: &RepositoryName, budget: Budget) -> Result<bool, Refusal> {
         let list = List { query: "n=1", ..List::of_tags(name, true) };
-        match self.ask(Kind::List, budget, |endpoint| self.page(endpoint, &list, list.query, tags_in)).await {
+        match self.ask(Kind::Visibility, budget, |endpoint| self.page(endpoint, &list, list.query, tags_in)).await {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
             Err(refusal) => Err(refusal),
@@ -104,7 +104,7 @@ impl Upstream {
     ) -> Result<(Vec<T>, Option<String>), Trouble> {
         let accept = HeaderValue::from_static(if list.young { Referrer::INDEX } else { "application/json" });
         let ask = Ask {
-            kind: Kind::List,
+            kind: if list.anonymous { Kind::Visibility } else { Kind::List },
             method: Method::GET,
             name: list.name,
             what: list.what.clone(),

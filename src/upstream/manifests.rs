@@ -39,7 +39,7 @@ impl Upstream {
     /// [`Refusal::Failed`]: the question could not be answered. [`Refusal::Absent`]: it is not there for someone without
     /// credentials, which tells nothing of what else is in the repository.
     pub async fn anonymous_may_read(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<bool, Refusal> {
-        match self.ask(Kind::Head, budget, |endpoint| self.head_from(endpoint, name, reference, true)).await {
+        match self.ask(Kind::Visibility, budget, |endpoint| self.head_from(endpoint, name, reference, true)).await {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
             Err(refusal @ (Refusal::Absent { .. } | Refusal::Failed { .. })) => Err(refusal),
@@ -61,7 +61,8 @@ impl Upstream {
         reference: &Reference,
         anonymous: bool,
     ) -> Result<HeadAnswer, Trouble> {
-        let ask = question(Kind::Head, Method::HEAD, name, reference, anonymous);
+        let kind = if anonymous { Kind::Visibility } else { Kind::Head };
+        let ask = question(kind, Method::HEAD, name, reference, anonymous);
         let reply = self.request(endpoint, &ask).await?;
         let headers = reply.response.headers();
         let media_type = media_type(headers).unwrap_or_default();

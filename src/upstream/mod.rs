@@ -1,32 +1,39 @@
 //! Other registries: endpoints, credentials, tokens, redirects, and what their answers mean.
 
 mod addresses;
+mod allowance;
 mod blobs;
 mod body;
+mod budget;
 mod challenge;
 mod client;
 mod credentials;
 mod docker_config;
 mod endpoints;
+mod limits;
 mod lists;
 mod manifests;
 mod realm;
 mod request;
 mod search;
+mod state;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod verdict;
 mod wire;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::oci::Digest;
 
+pub use allowance::Scarcity;
+pub use budget::{Budget, Purpose};
 pub use client::Upstream;
 pub use search::Hit;
+pub use state::{EndpointState, LimitState, UpstreamState};
 
 /// Every deadline towards upstreams, in one value so that tests can use a tenth of each.
 #[derive(Clone, Copy, Debug)]
@@ -81,19 +88,6 @@ impl Deadlines {
     }
 }
 
-/// When the answer's headers must be there.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    pub until: Instant,
-}
-
-impl Budget {
-    /// A budget that ends so long from now.
-    pub fn lasting(time: Duration) -> Budget {
-        Budget { until: Instant::now() + time }
-    }
-}
-
 /// A manifest as the upstream sent it, verified where it was asked for by digest. An ETag is the strong kind: as long as it is
 /// the same, so are the bytes.
 #[derive(Clone, Debug)]
@@ -128,6 +122,16 @@ pub enum Refusal {
     Failed { source_name: String, cause: Cause },
 }
 
+impl Refusal {
+    /// How little is left, where nothing was asked because of that.
+    pub fn spared(&self) -> Option<&Scarcity> {
+        match self {
+            Refusal::Failed { cause: Cause::Spared(scarcity), .. } => Some(scarcity),
+            _ => None,
+        }
+    }
+}
+
 /// What went wrong at an upstream.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
@@ -141,6 +145,9 @@ pub enum Cause {
     Broken(String),
     #[error("too many requests{}", .retry_after.map(|t| format!(", try again in {} s", t.as_secs())).unwrap_or_default())]
     RateLimited { retry_after: Option<Duration> },
+    /// It was not asked.
+    #[error("has {0}")]
+    Spared(Scarcity),
     #[error("answered {status} {text}")]
     Status { status: u16, text: String },
     #[error("refuses the configured credentials")]

@@ -1,6 +1,6 @@
 //! The numbers of flights in one value, so that tests can use small and short ones.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::upstream::Budget;
 
@@ -69,7 +69,7 @@ impl Default for Tuning {
 
 impl Tuning {
     pub(super) fn budget(&self) -> Budget {
-        Budget { until: Instant::now() + self.open }
+        Budget::lasting(self.open)
     }
 
     /// The pause before attempt `tries + 1`: between half and all of the doubled backoff, so that flights cut together do not return together.

@@ -6,6 +6,7 @@
 #![expect(dead_code, reason = "each test binary uses another part of it")]
 
 mod content;
+mod pulls;
 mod script;
 mod server;
 mod tokens;
@@ -25,6 +26,7 @@ use tokio::net::TcpListener;
 
 use content::Content;
 pub use content::Image;
+pub use pulls::Limit;
 use script::Script;
 pub use script::{Fault, Rule};
 use tokens::Tokens;
@@ -66,6 +68,8 @@ pub struct Behaviour {
     pub identity_token: Option<String>,
     /// Where blobs are redirected to, without a path; `None`: the second address over http.
     pub cdn: Option<String>,
+    /// Pulls are counted, told, and refused beyond it.
+    pub limit: Option<Limit>,
 }
 
 impl Default for Behaviour {
@@ -88,6 +92,7 @@ impl Default for Behaviour {
             endless: false,
             identity_token: None,
             cdn: None,
+            limit: None,
         }
     }
 }
@@ -105,6 +110,7 @@ struct Shared {
     content: Content,
     script: Script,
     tokens: Tokens,
+    meters: pulls::Meters,
     behaviour: Mutex<Behaviour>,
     seen: Mutex<Vec<Seen>>,
     /// Connections that were accepted, at either address.
@@ -163,6 +169,7 @@ impl FaultUpstream {
             content: Content::new(backend),
             script: Script::default(),
             tokens: Tokens::default(),
+            meters: pulls::Meters::default(),
             behaviour: Mutex::default(),
             seen: Mutex::default(),
             connections: AtomicU64::new(0),
@@ -255,6 +262,11 @@ impl FaultUpstream {
     /// Requests to exactly this path, at either address.
     pub fn count(&self, method: &str, path: &str) -> usize {
         self.shared.seen().iter().filter(|seen| seen.request.method == method && seen.request.path == path).count()
+    }
+
+    /// Pulls that were granted and refused where they are counted.
+    pub fn pulls(&self) -> (u64, u64) {
+        self.shared.meters.pulls()
     }
 
     /// Requests in all.

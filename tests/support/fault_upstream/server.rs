@@ -110,6 +110,10 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
         let denies = if hidden { !behaviour.hides_private } else { behaviour.hub_401 };
         return if denies { challenge(shared, &behaviour, name) } else { Reply::error(404, "NAME_UNKNOWN") };
     }
+    let told = match shared.meters.count(who, request, behaviour.limit) {
+        Ok(told) => told,
+        Err(refused) => return refused,
+    };
     if behaviour.redirect && request.method == "GET" && request.path.contains("/blobs/") {
         let cdn = behaviour.cdn.unwrap_or_else(|| format!("http://{}", shared.cdn));
         let location = format!("{cdn}/cdn{}?signature=secret", request.path);
@@ -118,7 +122,7 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     if behaviour.endless && request.path.ends_with("/tags/list") {
         return endless(&request.query);
     }
-    shared.content.answer(request, &request.path, behaviour.page).await
+    told.on(shared.content.answer(request, &request.path, behaviour.page).await)
 }
 
 /// A page of one tag that is always followed by another.

@@ -24,7 +24,7 @@ struct Grant {
 }
 
 /// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Who {
     /// No token or password, or none that is good for this name.
     Nobody,

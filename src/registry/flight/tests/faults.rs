@@ -158,7 +158,7 @@ async fn headers_are_waited_for_no_longer_than_the_budget() {
     let (harbour, bytes) = (Harbour::new().await, blob(MIB));
     let source = Arc::new(Scripted::new("a", &bytes).with(|script| script.latency = Duration::from_secs(60)));
     let follower = harbour.join(&source).await.unwrap();
-    let budget = Budget { until: Instant::now() + Duration::from_millis(20) };
+    let budget = Budget::lasting(Duration::from_millis(20));
     assert!(follower.head(budget).await.unwrap_err().to_string().starts_with("registry.test: no answer within"));
 }
 

@@ -13,7 +13,7 @@ mod store;
 mod storm;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -90,7 +90,7 @@ fn tuning() -> Tuning {
 }
 
 fn soon() -> Budget {
-    Budget { until: Instant::now() + Duration::from_secs(10) }
+    Budget::lasting(Duration::from_secs(10))
 }
 
 /// Bytes of which no two stretches are the same.
