@@ -99,7 +99,7 @@ impl Error {
                     Cause::RateLimited { retry_after } => (Kind::UpstreamLimited, *retry_after),
                     _ => (Kind::UpstreamFailed, None),
                 };
-                let message = format!("{what} is not cached here, and {source_name} could not be asked: it {cause}");
+                let message = format!("{what} is not cached here, and {source_name} could not be asked: {cause}");
                 Error { kind, message, retry_after, digests: Vec::new() }
             }
         }

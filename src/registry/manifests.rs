@@ -199,8 +199,8 @@ impl Registry {
         let wait = if settings.tag_ttl.is_zero() { self.deadlines.budget } else { self.deadlines.stale_wait };
         match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, reader)).await {
             Ok(Ok(newer)) => Ok(newer),
-            Ok(Err(Miss::Refused(Refusal::Failed { source_name, cause }))) if keep => {
-                tracing::info!(%repository, %tag, source = %source_name, %cause, ?age, "serving a stale tag");
+            Ok(Err(Miss::Refused(Refusal::Failed { .. }))) if keep => {
+                tracing::info!(%repository, %tag, ?age, "serving a stale tag");
                 Ok(found.stale(age))
             }
             Ok(Err(miss)) => Err(miss),
@@ -255,11 +255,8 @@ impl Registry {
         if let Miss::Refused(refusal) = &outcome {
             let ttl = self.member(&repository).map_or(Duration::ZERO, |m| m.settings().negative_ttl);
             self.fetched.refused(&repository, &reference, refusal, ttl);
-            if let Refusal::Failed { source_name, cause } = refusal {
-                tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
-                if let Reference::Tag(tag) = &reference {
-                    self.fetched.failed(&repository, tag);
-                }
+            if let (Refusal::Failed { .. }, Reference::Tag(tag)) = (refusal, &reference) {
+                self.fetched.failed(&repository, tag);
             }
         }
         Outcome::Miss(outcome)

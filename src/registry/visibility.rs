@@ -123,14 +123,10 @@ impl Registry {
         let member = self.member(repository)?.clone();
         let (name, reference, budget) = (repository.name.clone(), reference.cloned(), self.budget());
         let asked = self.verdicts.questions.ask((repository.clone(), reference.clone()), || async move {
-            let answer = match &reference {
+            match &reference {
                 Some(reference) => member.upstream().anonymous_may_read(&name, reference, budget).await,
                 None => member.upstream().anonymous_may_list(&name, budget).await,
-            };
-            if let Err(refusal @ Refusal::Failed { .. }) = &answer {
-                tracing::warn!(%name, %refusal, "whether anonymous clients may see the repository cannot be asked");
             }
-            answer
         });
         self.within(reader, repository, asked).await.ok()?
     }

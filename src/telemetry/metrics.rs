@@ -13,6 +13,7 @@ const HITS: &str = "entrepot_hits_total";
 const MISSES: &str = "entrepot_misses_total";
 const FLIGHTS: &str = "entrepot_flights";
 const UPSTREAM_REQUESTS: &str = "entrepot_upstream_requests_total";
+const UPSTREAM_FAILURES: &str = "entrepot_upstream_failures_total";
 const BYTES_IN: &str = "entrepot_received_bytes_total";
 const BYTES_OUT: &str = "entrepot_sent_bytes_total";
 const STORE_BLOBS: &str = "entrepot_store_blobs";
@@ -99,6 +100,7 @@ fn describe() {
         (HITS, Unit::Count, "Requests answered from what is here, by kind."),
         (MISSES, Unit::Count, "Requests for which an upstream had to be asked, by kind."),
         (UPSTREAM_REQUESTS, Unit::Count, "Requests made to upstreams, by registry, kind and result."),
+        (UPSTREAM_FAILURES, Unit::Count, "Failures of upstreams, by registry, endpoint and cause."),
         (BYTES_IN, Unit::Bytes, "Bytes of content that came in, pushed by clients or fetched from upstreams."),
         (BYTES_OUT, Unit::Bytes, "Bytes of content sent to clients."),
         (INDEX_ABANDONED, Unit::Count, "Times the index on disk was abandoned for the one in memory."),
@@ -160,6 +162,13 @@ pub fn flights(count: usize) {
 pub fn upstream_request(registry: &str, kind: &'static str, result: &'static str) {
     if METERS.get().is_some() {
         counter!(UPSTREAM_REQUESTS, "registry" => registry.to_owned(), "kind" => kind, "result" => result).increment(1);
+    }
+}
+
+/// An upstream failed at one of its endpoints, for a cause in one word (`timeout`, `status`, …).
+pub fn upstream_failure(registry: &str, endpoint: &str, cause: &'static str) {
+    if METERS.get().is_some() {
+        counter!(UPSTREAM_FAILURES, "registry" => registry.to_owned(), "endpoint" => endpoint.to_owned(), "cause" => cause).increment(1);
     }
 }
 
@@ -242,11 +251,26 @@ mod tests {
         let handle = install();
         request("another route", "GET", 200);
         upstream_request("other.example", "token", "failed");
+        upstream_failure("other.example", "mirror.example:5000", "timeout");
+        let failures = "entrepot_upstream_failures_total{registry=\"other.example\",endpoint=\"mirror.example:5000\",cause=\"timeout\"}";
+        assert_eq!(value(&handle.render(), failures), 1);
         let page = handle.render();
         for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()) {
             assert!(page.contains(&format!("# HELP {name} ")), "{name}");
         }
-        for name in [REQUESTS, HITS, MISSES, FLIGHTS, UPSTREAM_REQUESTS, BYTES_IN, BYTES_OUT, STORE_BLOBS, STORE_BYTES, LOG_DROPPED] {
+        for name in [
+            REQUESTS,
+            HITS,
+            MISSES,
+            FLIGHTS,
+            UPSTREAM_REQUESTS,
+            UPSTREAM_FAILURES,
+            BYTES_IN,
+            BYTES_OUT,
+            STORE_BLOBS,
+            STORE_BYTES,
+            LOG_DROPPED,
+        ] {
             assert!(page.contains(&format!("# TYPE {name} ")), "{name} in\n{page}");
         }
     }

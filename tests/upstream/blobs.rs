@@ -19,7 +19,7 @@ async fn hub() -> (FaultUpstream, Digest) {
 }
 
 async fn ask(upstream: &Upstream, digest: &Digest, from: u64) -> Result<BlobAnswer, Refusal> {
-    upstream.blob(&name("a/b"), digest, from, budget()).await
+    upstream.blob(&name("a/b"), digest, from, None, budget()).await
 }
 
 /// All bytes, and how it ended. Nothing comes after an error.
@@ -30,6 +30,7 @@ async fn read(mut answer: BlobAnswer) -> (Vec<u8>, Option<Cause>) {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(cause) => {
                 assert!(answer.body.next().await.is_none());
+                (answer.blame)(&cause);
                 return (bytes, Some(cause));
             }
         }

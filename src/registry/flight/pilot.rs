@@ -16,7 +16,7 @@ use super::places::Place;
 use super::progress::End;
 use super::{FetchError, Source};
 use crate::store::{Draft, DraftName, Proved, SealError, StoreError};
-use crate::upstream::{Cause, Refusal};
+use crate::upstream::{Blame, Cause, Refusal};
 
 /// Starts the flight's pilot. The flight leaves the board when the pilot ends, however it ends.
 pub(super) fn launch(board: &Arc<Board>, flight: Arc<Flight>) {
@@ -41,6 +41,8 @@ struct Pilot {
     /// Bytes at the last break: no byte since then is no progress.
     broke_at: u64,
     total: Option<u64>,
+    /// Whom to tell that the bytes were wrong: the last one who sent some.
+    blame: Option<Blame>,
     /// When to look whether anybody follows.
     watch: Interval,
 }
@@ -68,6 +70,7 @@ impl Pilot {
             told_at: Instant::now(),
             broke_at: 0,
             total,
+            blame: None,
             watch,
         }
     }
@@ -133,6 +136,7 @@ impl Pilot {
         };
         let mut intake = self.patiently(opening).await??;
         flight.roster().confirm_current();
+        self.blame = Some(intake.blame());
         self.total = intake.total;
         let total = self.total;
         flight.progress.send_modify(|progress| (progress.opened, progress.total) = (true, total));
@@ -268,7 +272,11 @@ impl Pilot {
         let draft = self.draft.take().expect("a lap begins with a draft");
         let proved = draft.prove(&self.flight.digest, self.total).await.map_err(|error| match error {
             SealError::Store(error) => FetchError::from(error),
-            SealError::Digest { expected, .. } => failed(source, Cause::WrongBytes(expected)).into(),
+            SealError::Digest { expected, .. } => {
+                let cause = Cause::WrongBytes(expected);
+                self.blame.iter().for_each(|blame| blame(&cause));
+                failed(source, cause).into()
+            }
             SealError::Length { .. } => failed(source, Cause::Malformed { what: "blob", text: error.to_string() }).into(),
         })?;
         let total = Some(self.reached);
