@@ -30,7 +30,7 @@ async fn main() {
 
 async fn fill(app: &App) {
     let here = |name: String| Repository::hosted(&name.parse().expect("a name"));
-    let row = TagRow { digest: Digest::of(b"manifest"), at: 1, by: String::new() };
+    let row = TagRow::new(Digest::of(b"manifest"), 1, "");
     let tag = |repository, text: String| Change::Tag { repository, tag: text.parse().expect("a tag"), row: row.clone() };
     let mut changes: Vec<_> = (0..TAGS).map(|number| tag(here("team/tags".into()), format!("v1.{number:06}-build"))).collect();
     changes.extend((0..REPOSITORIES / 2).map(|number| tag(here(format!("team/app-{number}")), "v1".into())));

@@ -1,12 +1,14 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
 mod care;
+mod tags;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
+pub use tags::{Pin, Refresh, Unpin};
 
 use crate::config::{Overrides, Sources};
 
@@ -35,6 +37,9 @@ pub enum Command {
     Copy(Copy),
     Delete(Delete),
     Purge(Purge),
+    Refresh(Refresh),
+    Pin(Pin),
+    Unpin(Unpin),
     Gc(Gc),
     Config(Config),
     Healthcheck(Healthcheck),
@@ -130,8 +135,8 @@ const PRUNE_EXAMPLES: &str = "Examples:
 
 /// Tell what became of a tag: when, by whom, from which manifest to which, oldest first.
 ///
-/// The last 100 changes of each tag are remembered, those of a removed tag for 90 days. For what was fetched, a change
-/// is dated when it was noticed here.
+/// The last 100 changes of each tag are remembered, those of a removed tag for 90 days. A cached tag is changed by its
+/// upstream, and dated when that was noticed here. Then it tells whether the tag is pinned, or what is held back (cooldown).
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HISTORY_EXAMPLES)]
 pub struct History {
@@ -262,6 +267,17 @@ mod tests {
         assert!(gc.dry_run && gc.untagged);
         let Ok(Command::Ls(ls)) = parse("entrepot ls team/* --data /d") else { panic!() };
         assert_eq!((ls.pattern, ls.asked.server.data), (Some("team/*".into()), Some("/d".into())));
+    }
+
+    #[test]
+    fn what_looks_after_cached_tags_wants_images() {
+        let Ok(Command::Refresh(refresh)) = parse("entrepot refresh --json nginx ghcr.io/org/app:1") else { panic!() };
+        assert!(refresh.images.len() == 2 && refresh.asked.json);
+        let Ok(Command::Pin(pin)) = parse("entrepot pin nginx:1.25@sha256:x --data /d") else { panic!() };
+        assert_eq!((pin.images, pin.asked.server.data), (vec!["nginx:1.25@sha256:x".to_owned()], Some("/d".into())));
+        for short in ["entrepot refresh", "entrepot pin", "entrepot unpin"] {
+            assert_eq!(parse(short).err(), Some(clap::error::ErrorKind::MissingRequiredArgument), "{short}");
+        }
     }
 
     #[test]

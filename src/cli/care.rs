@@ -19,7 +19,11 @@ pub async fn ls(settings: Settings, arguments: Ls) -> Result<(), String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut rows = vec![["IMAGE", "KIND", "SIZE", "AGE", "DIGEST"].map(str::to_owned).to_vec()];
     let row = |image: Listed| {
-        let kind = if image.hosted { "hosted" } else { "cached" };
+        let kind = match (image.hosted, image.pinned) {
+            (true, _) => "hosted",
+            (false, false) => "cached",
+            (false, true) => "pinned",
+        };
         let digest: String = image.digest.to_string().chars().take(19).collect();
         rows.push(vec![image.image, kind.into(), size(image.size), age(now.saturating_sub(Duration::from_millis(image.at))), digest]);
     };

@@ -1,6 +1,6 @@
 //! Figures as a person reads them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Bytes: `1.2 GB`.
 pub fn size(bytes: u64) -> String {
@@ -24,6 +24,11 @@ pub fn age(time: Duration) -> String {
         _ => (seconds / 86_400, "day"),
     };
     counted(count, unit)
+}
+
+/// A moment in Unix milliseconds.
+pub fn date(at: u64) -> String {
+    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_millis(at))
 }
 
 /// So many of them: `1 blob`, `2 blobs`.

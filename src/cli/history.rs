@@ -1,46 +1,61 @@
 //! `entrepot history`: what became of a tag: when, by whom, from which manifest to which.
 
-use std::time::{Duration, SystemTime};
-
 use super::arguments::History;
 use super::errand;
+use super::figures::date;
 use crate::config::Settings;
-use crate::upkeep::{MoveEvent, Request};
+use crate::upkeep::{HistoryEvent, Request};
 
-/// Prints a line for each move, oldest first.
+/// Prints a line for each move, oldest first, then for what is pinned or held back.
 pub async fn run(settings: Settings, arguments: History) -> Result<(), String> {
-    let hear = |step: MoveEvent| match arguments.asked.json {
-        true => println!("{}", serde_json::to_string(&step).expect("an event is plain data")),
-        false => println!("{}", line(&step)),
+    let hear = |event: HistoryEvent| match arguments.asked.json {
+        true => println!("{}", serde_json::to_string(&event).expect("an event is plain data")),
+        false => println!("{}", line(&event)),
     };
     errand::run(&settings, Request::History(arguments.image), hear).await
 }
 
-fn line(step: &MoveEvent) -> String {
-    let at = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_millis(step.at));
-    let by = if step.by.is_empty() { "-" } else { &step.by };
-    let what = match (&step.from, &step.to) {
-        (Some(from), Some(to)) => format!("{to}, before {from}"),
-        (None, Some(to)) => format!("{to}, new"),
-        (Some(from), None) => format!("removed, before {from}"),
-        (None, None) => "removed".to_owned(),
-    };
-    format!("{at}  {}  {by}  {what}", step.repository)
+fn line(event: &HistoryEvent) -> String {
+    match event {
+        HistoryEvent::Moved { repository, at, by, from, to } => {
+            let by = if by.is_empty() { "-" } else { by };
+            let what = match (from, to) {
+                (Some(from), Some(to)) => format!("{to}, before {from}"),
+                (None, Some(to)) => format!("{to}, new"),
+                (Some(from), None) => format!("removed, before {from}"),
+                (None, None) => "removed".to_owned(),
+            };
+            format!("{}  {repository}  {by}  {what}", date(*at))
+        }
+        HistoryEvent::Pinned { repository, since, digest } => format!("{}  {repository}  pinned at {digest}", date(*since)),
+        HistoryEvent::Held { repository, held } => {
+            format!("{}  {repository}  held back until {}: {}", date(held.since), date(held.until), held.digest)
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oci::Digest;
+    use crate::registry::HeldBack;
 
     #[test]
     fn a_line_says_when_who_what_and_what_was_before() {
-        let step = |by: &str, from: Option<&str>, to: Option<&str>| {
-            let texts = (from.map(str::to_owned), to.map(str::to_owned));
-            line(&MoveEvent { repository: "team/app".into(), at: 1_795_270_164_000, by: by.into(), from: texts.0, to: texts.1 })
+        let at = 1_795_270_164_000;
+        let [a, b] = [b"a", b"b"].map(|text| Digest::of(text));
+        let step = |by: &str, from, to| {
+            let repository = "team/app".to_owned();
+            line(&HistoryEvent::Moved { repository, at, by: by.into(), from, to })
         };
         let when = "Sat, 21 Nov 2026 14:09:24 GMT  team/app";
-        assert_eq!(step("alice", None, Some("sha256:a")), format!("{when}  alice  sha256:a, new"));
-        assert_eq!(step("", Some("sha256:a"), Some("sha256:b")), format!("{when}  -  sha256:b, before sha256:a"));
-        assert_eq!(step("bob", Some("sha256:b"), None), format!("{when}  bob  removed, before sha256:b"));
+        assert_eq!(step("alice", None, Some(a)), format!("{when}  alice  {a}, new"));
+        assert_eq!(step("", Some(a), Some(b)), format!("{when}  -  {b}, before {a}"));
+        assert_eq!(step("bob", Some(b), None), format!("{when}  bob  removed, before {b}"));
+        let pinned = HistoryEvent::Pinned { repository: "team/app".into(), since: at, digest: a };
+        assert_eq!(line(&pinned), format!("{when}  pinned at {a}"));
+        let held = HeldBack { digest: b, since: at, until: at + 86_400_000 };
+        let held = HistoryEvent::Held { repository: "team/app".into(), held };
+        assert_eq!(line(&held), format!("{when}  held back until Sun, 22 Nov 2026 14:09:24 GMT: {b}"));
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod prefetch;
 mod prune;
 mod serve;
+mod tags;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,9 @@ fn run(command: Command) -> ExitCode {
         Command::Copy(arguments) => with_settings(&arguments.asked.sources(), |settings| care::copy(settings, arguments)),
         Command::Delete(arguments) => with_settings(&arguments.names.asked.sources(), |settings| care::delete(settings, arguments)),
         Command::Purge(arguments) => with_settings(&arguments.names.asked.sources(), |settings| care::purge(settings, arguments)),
+        Command::Refresh(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::refresh(settings, arguments)),
+        Command::Pin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::pin(settings, arguments)),
+        Command::Unpin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::unpin(settings, arguments)),
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {

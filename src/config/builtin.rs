@@ -75,6 +75,8 @@ impl Upstream {
             allow: pattern("**"),
             deny: Patterns::default(),
             tag_ttl: Duration::from_secs(600),
+            cooldown: Duration::ZERO,
+            freshness: Vec::new(),
             stale_if_error: None,
             negative_ttl: Duration::from_secs(30),
             connections: 16,

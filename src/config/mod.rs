@@ -3,6 +3,7 @@
 mod builtin;
 mod environment;
 mod faults;
+mod freshness;
 mod grammar;
 mod hosted;
 mod hosts;
@@ -20,6 +21,7 @@ mod values;
 mod tests;
 
 pub use faults::{Fault, Faults, Place};
+pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;
 pub use settings::*;

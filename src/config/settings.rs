@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::freshness::FreshnessRule;
 use super::pattern::Patterns;
 
 /// The whole configuration after all sources were merged and checked.
@@ -131,6 +132,10 @@ pub struct Upstream {
     pub allow: Patterns,
     pub deny: Patterns,
     pub tag_ttl: Duration,
+    /// How long a changed tag's new digest must be known before it is served.
+    pub cooldown: Duration,
+    /// The first that matches a tag holds.
+    pub freshness: Vec<FreshnessRule>,
     /// `None`: forever.
     pub stale_if_error: Option<Duration>,
     pub negative_ttl: Duration,

@@ -121,6 +121,7 @@ impl Upstream {
         page.line("allow", texts(self.allow.texts()));
         page.line("deny", texts(self.deny.texts()));
         page.line("tag_ttl", duration(self.tag_ttl));
+        page.line("cooldown", duration(self.cooldown));
         page.line("stale_if_error", self.stale_if_error.map_or("forever".into(), duration));
         page.line("negative_ttl", duration(self.negative_ttl));
         page.line("connections", number(self.connections));
@@ -129,6 +130,13 @@ impl Upstream {
         page.line("ca_file", self.ca_file.as_deref().map(path).unwrap_or_default());
         page.line("insecure", self.insecure);
         page.line("proxy", self.proxy.as_deref().map(without_password).unwrap_or_default());
+        for rule in &self.freshness {
+            page.section("[[upstream.freshness]]");
+            page.line("repositories", texts(rule.repositories.texts()));
+            page.line("tags", texts(rule.tags.texts()));
+            page.line("ttl", duration(rule.times.ttl));
+            page.line("cooldown", duration(rule.times.cooldown));
+        }
     }
 }
 

@@ -138,6 +138,24 @@ fn the_first_rule_that_matches_holds_and_says_what_hosted_says_where_it_is_silen
 }
 
 #[test]
+fn the_first_freshness_rule_that_matches_holds_and_says_what_its_upstream_says_where_it_is_silent() {
+    let text = "[[upstream]]\nregistry = \"docker.io\"\ncooldown = \"3d\"\ntag_ttl = \"1h\"\n\
+         [[upstream.freshness]]\nrepositories = [\"nginx\", \"team/**\"]\ntags = \"v*\"\nttl = \"7d\"\n\
+         [[upstream.freshness]]\nrepositories = \"nginx\"\ncooldown = \"0s\"\n\
+         [[upstream.freshness]]\ntags = [\"v*\", \"nightly\"]\nttl = \"0s\"\n";
+    let upstream = &Desk::with_file(text).settings().upstreams[0];
+    let hours = |repository: &str, tag: &str| {
+        let times = upstream.tag_times(&repository.parse().unwrap(), &tag.parse().unwrap());
+        (times.ttl.as_secs() / 3600, times.cooldown.as_secs() / 3600)
+    };
+    assert_eq!(hours("library/nginx", "v1"), (7 * 24, 72));
+    assert_eq!(hours("team/a/b", "v1"), (7 * 24, 72));
+    assert_eq!(hours("library/nginx", "latest"), (1, 0));
+    assert_eq!((hours("library/redis", "v1"), hours("library/redis", "nightly")), ((0, 72), (0, 72)));
+    assert_eq!(hours("library/redis", "latest"), (1, 72));
+}
+
+#[test]
 fn the_file_is_the_named_one_else_the_variables_else_the_first_that_is_there() {
     let mut desk = Desk::empty();
     let level = |desk: &Desk| (desk.settings().log.level, load(&desk.sources).unwrap().from);
@@ -210,8 +228,9 @@ fn the_annotated_default_says_what_is_built_in_key_by_key() {
     let builtin = Settings::builtin().to_toml();
     for text in [ANNOTATED, &uncommented()] {
         let mut settings = Desk::with_file(text).settings();
-        // An example, for none is built in.
+        // Examples, for none is built in.
         settings.hosted.rules.retain(|rule| rule.repositories.texts() != ["team/**"]);
+        settings.upstreams[0].freshness.retain(|rule| rule.tags.texts() != ["v*", "[0-9]*.[0-9]*.[0-9]*"]);
         let shown = settings.to_toml();
         for (ours, theirs) in shown.lines().zip(builtin.lines()) {
             assert_eq!(ours, theirs);
@@ -244,7 +263,7 @@ fn the_annotated_default_has_every_key_that_is_read() {
 
 #[test]
 fn what_is_shown_is_read_back_to_the_same() {
-    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
+    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\ncooldown = \"3d\"\n[[upstream.freshness]]\ntags = \"v*\"\nttl = \"7d\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
     let shown = Desk::with_file(text).settings().to_toml();
     assert!(!shown.contains("pw@"), "{shown}");
     assert!(shown.contains("external_url = \"https://r.example\"\n"), "{shown}");

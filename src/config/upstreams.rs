@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::faults::Place;
+use super::freshness;
 use super::hosts;
 use super::reader::Reader;
 use super::settings::*;
@@ -45,6 +46,8 @@ fn upstream(table: &mut Reader<'_>, registry: Option<&String>) -> Upstream {
     table.read("allow", &mut into.allow, patterns);
     table.read("deny", &mut into.deny, patterns);
     table.read("tag_ttl", &mut into.tag_ttl, duration);
+    table.read("cooldown", &mut into.cooldown, duration);
+    freshness::read(table, &mut into);
     table.read("stale_if_error", &mut into.stale_if_error, stale);
     table.read("negative_ttl", &mut into.negative_ttl, duration);
     table.read("connections", &mut into.connections, count);
@@ -52,7 +55,7 @@ fn upstream(table: &mut Reader<'_>, registry: Option<&String>) -> Upstream {
     table.read("prefetch_layers", &mut into.prefetch_layers, boolean);
     table.read("ca_file", &mut into.ca_file, optional(readable_file));
     table.read("proxy", &mut into.proxy, optional(hosts::proxy));
-    table.later(&["credentials", "cooldown", "freshness"]);
+    table.later(&["credentials"]);
     warn(table, &into);
     into
 }

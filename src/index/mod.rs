@@ -115,6 +115,8 @@ pub enum Expect {
     NamedOnlyBy(Repository, Digest, Vec<Tag>),
     /// The repository has no other tags than these.
     TagsAmong(Repository, BTreeSet<Tag>),
+    /// No other tags of the repository than these are pinned.
+    PinnedAmong(Repository, BTreeSet<Tag>),
     /// The group name stays with nobody yet.
     Unbound(RepositoryName),
     /// The upload session exists.
@@ -244,8 +246,27 @@ pub struct TagRow {
     pub digest: Digest,
     /// Unix milliseconds: pushed, or last confirmed by the upstream.
     pub at: u64,
-    /// Who pushed it; empty for what was fetched or pushed by nobody in particular.
+    /// Who pushed it, or the upstream that said so; empty for nobody in particular.
     pub by: String,
+    /// Since when (Unix milliseconds) a cached tag stays what it is, whatever its upstream says; `None`: it follows it.
+    pub pinned: Option<u64>,
+    /// What the upstream names instead, which is too new to be served.
+    pub held: Option<Held>,
+}
+
+impl TagRow {
+    /// A tag as it was pushed, or as its upstream names it.
+    pub fn new(digest: Digest, at: u64, by: impl Into<String>) -> TagRow {
+        TagRow { digest, at, by: by.into(), pinned: None, held: None }
+    }
+}
+
+/// A digest that an upstream's tag names and that is not served yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub digest: Digest,
+    /// Unix milliseconds: first seen.
+    pub since: u64,
 }
 
 /// How many moves of a tag are remembered.
@@ -256,7 +277,7 @@ pub const HISTORY: usize = 100;
 pub struct TagMove {
     /// Unix milliseconds.
     pub at: u64,
-    /// Who did it; empty for what was fetched or done by nobody in particular.
+    /// Who did it: a user, or the upstream that said so; empty for nobody in particular.
     pub by: String,
     /// `None`: the tag was not there.
     pub from: Option<Digest>,

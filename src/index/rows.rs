@@ -2,7 +2,7 @@
 //!
 //! A change reads only rows, never a clock or a lease: made again from the journal it has the same effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,7 @@ impl<'a> View<'a> {
                 let known = |key: &[u8]| String::from_utf8_lossy(&key[all.len()..]).parse().is_ok_and(|tag: Tag| tags.contains(&tag));
                 self.keys(&all)?.iter().all(|key| known(key))
             }
+            Expect::PinnedAmong(repository, tags) => self.pinned_among(repository, tags)?,
             Expect::Unbound(name) => !self.has(&Key::new(b'B').text(name.as_str()))?,
             Expect::Upload(id) => self.has(&Key::new(b'u').text(id))?,
             // A lease is no row: whoever judges the commit knows of it.
@@ -123,6 +124,17 @@ impl<'a> View<'a> {
             Some(subject) => Ok(!self.has(&member(b'm', repository, &subject))?),
             None => Ok(true),
         }
+    }
+
+    fn pinned_among(&self, repository: &Repository, tags: &BTreeSet<Tag>) -> Result<bool, TableError> {
+        let all = Key::new(b't').repository(repository);
+        for key in self.keys(&all)? {
+            let pinned = self.row::<TagRow>(&key)?.is_some_and(|row| row.pinned.is_some());
+            if pinned && !String::from_utf8_lossy(&key[all.len()..]).parse().is_ok_and(|tag: Tag| tags.contains(&tag)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether a repository has the digest linked, or as a manifest.

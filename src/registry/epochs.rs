@@ -1,9 +1,11 @@
 //! When an answer that was kept in memory may still be given: its repositories have not changed and its time has not come.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::ahead::Asks;
 use crate::oci::Repository;
 
 const SLOTS: usize = 4096;
@@ -40,18 +42,24 @@ pub struct Ticket {
     stamps: Vec<(usize, u64)>,
     /// `None`: until one of its repositories changes.
     until: Option<Instant>,
+    /// Where it counts as a client's question when the answer is given again.
+    asks: Option<Arc<Asks>>,
 }
 
 impl Ticket {
-    pub fn new(stamps: Vec<(usize, u64)>, until: Option<Instant>) -> Ticket {
-        Ticket { stamps, until }
+    pub fn new(stamps: Vec<(usize, u64)>, until: Option<Instant>, asks: Option<Arc<Asks>>) -> Ticket {
+        Ticket { stamps, until, asks }
     }
 }
 
 impl super::Registry {
-    /// Whether the answer may still be given.
+    /// Whether the answer may still be given, as the caller is about to.
     pub fn holds(&self, ticket: &Ticket) -> bool {
         let still = |(slot, epoch): &(usize, u64)| self.epochs.0[*slot].load(Ordering::Acquire) == *epoch;
-        ticket.until.is_none_or(|until| Instant::now() < until) && ticket.stamps.iter().all(still)
+        let holds = ticket.until.is_none_or(|until| Instant::now() < until) && ticket.stamps.iter().all(still);
+        if let Some(asks) = ticket.asks.as_ref().filter(|_| holds) {
+            self.count(asks);
+        }
+        holds
     }
 }

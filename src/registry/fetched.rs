@@ -6,9 +6,9 @@ use moka::Expiry;
 use moka::sync::Cache;
 
 use super::questions::Questions;
-use super::{Want, manifests::Outcome, now};
+use super::{manifests::Outcome, now};
 use crate::oci::{Digest, Reference, Repository, Tag};
-use crate::upstream::{HeadAnswer, Refusal};
+use crate::upstream::{HeadAnswer, ManifestAnswer, Refusal};
 
 /// How long a failed upstream is not asked again for a tag that can be served from the cache.
 const FAILURE_REST: Duration = Duration::from_secs(30);
@@ -22,13 +22,15 @@ const REMEMBERED: u64 = 10_000;
 pub struct Fetched {
     /// Tags whose manifest is not stored, as a HEAD told them, and when (Unix milliseconds).
     heads: Cache<(Repository, Tag), (HeadAnswer, u64)>,
+    /// What was fetched by a tag, with its ETag: an upstream's HEAD may tell no more than that.
+    etags: Cache<(Repository, Tag), (String, Digest)>,
     /// Absent and denied answers until their `negative_ttl` ends.
     refusals: Cache<(Repository, Reference), (Refusal, Duration)>,
     /// Tags whose upstream could not be asked just now.
     failures: Cache<(Repository, Tag), ()>,
     /// Manifests whose bytes were served lately and whose layers were not started yet.
     served: Cache<(Repository, Digest), ()>,
-    pub questions: Questions<(Repository, Reference, Want), Outcome>,
+    pub questions: Questions<(Repository, Reference), Outcome>,
 }
 
 struct NegativeTtl;
@@ -43,6 +45,7 @@ impl Default for Fetched {
     fn default() -> Fetched {
         Fetched {
             heads: Cache::builder().max_capacity(REMEMBERED).time_to_live(Duration::from_secs(3600)).build(),
+            etags: Cache::builder().max_capacity(REMEMBERED).build(),
             refusals: Cache::builder().max_capacity(REMEMBERED).expire_after(NegativeTtl).build(),
             failures: Cache::builder().max_capacity(REMEMBERED).time_to_live(FAILURE_REST).build(),
             served: Cache::builder().max_capacity(REMEMBERED).time_to_live(SERVED).build(),
@@ -75,6 +78,20 @@ impl Fetched {
         found.into_iter().map(|(key, at)| (key.1.clone(), at)).collect()
     }
 
+    pub fn saw_etag(&self, repository: &Repository, tag: &Tag, answer: &ManifestAnswer) {
+        let key = (repository.clone(), tag.clone());
+        match &answer.etag {
+            Some(etag) => self.etags.insert(key, (etag.clone(), answer.digest)),
+            None => self.etags.invalidate(&key),
+        }
+    }
+
+    /// The digest of what the tag named when it had that ETag.
+    pub fn by_etag(&self, repository: &Repository, tag: &Tag, etag: &str) -> Option<Digest> {
+        let (known, digest) = self.etags.get(&(repository.clone(), tag.clone()))?;
+        (known == etag).then_some(digest)
+    }
+
     pub fn refusal(&self, repository: &Repository, reference: &Reference) -> Option<Refusal> {
         self.refusals.get(&(repository.clone(), reference.clone())).map(|(refusal, _)| refusal)
     }
@@ -82,6 +99,14 @@ impl Fetched {
     pub fn refused(&self, repository: &Repository, reference: &Reference, refusal: &Refusal, ttl: Duration) {
         if !matches!(refusal, Refusal::Failed { .. }) && !ttl.is_zero() {
             self.refusals.insert((repository.clone(), reference.clone()), (refusal.clone(), ttl));
+        }
+    }
+
+    /// What the upstream refused before, and that it failed, is forgotten.
+    pub fn forgive(&self, repository: &Repository, reference: &Reference) {
+        self.refusals.invalidate(&(repository.clone(), reference.clone()));
+        if let Reference::Tag(tag) = reference {
+            self.failures.invalidate(&(repository.clone(), tag.clone()));
         }
     }
 
@@ -111,7 +136,7 @@ mod tests {
     fn a_tag_that_a_head_told_does_not_overtake_what_is_known_since() {
         let (fetched, repository) = (Fetched::default(), Repository::upstream("one.test", &"team/app".parse().unwrap()));
         let tag = |text: &str| text.parse::<Tag>().unwrap();
-        let head = HeadAnswer { digest: Some(Digest::of(b"old")), media_type: String::new(), size: None };
+        let head = HeadAnswer { digest: Some(Digest::of(b"old")), etag: None, media_type: String::new(), size: None };
         let before = now();
         for text in ["moved", "kept"] {
             fetched.saw_head(&repository, &tag(text), &head);

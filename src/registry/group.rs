@@ -151,7 +151,7 @@ impl Registry {
     }
 
     /// From now on the name stays with this member, where the group has several.
-    async fn bind(&self, name: &RepositoryName, member: &Repository) -> Result<(), Error> {
+    pub(super) async fn bind(&self, name: &RepositoryName, member: &Repository) -> Result<(), Error> {
         let upstreams = self.group.iter().filter(|origin| **origin != Origin::Hosted).count();
         let name = name.long();
         if upstreams < 2 || self.index.bound(&name).await?.is_some() {
@@ -161,7 +161,7 @@ impl Registry {
         match self.commit(vec![Expect::Unbound(name)], vec![bind], Promise::Appended).await {
             // The first one wins.
             Err(CommitError::Refused(_)) => Ok(()),
-            bound => noted(bound),
+            bound => noted(bound).map(|_| ()),
         }
     }
 }

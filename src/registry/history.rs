@@ -1,9 +1,10 @@
 //! What became of a tag: who moved it, when, from which manifest to which. The index writes it down with each change; here
 //! it is told, and forgotten when the tag is long gone.
 
+use super::freshness::HeldBack;
 use super::{Error, Kind, Registry, Target, now};
 use crate::index::{Change, Promise, TagMove};
-use crate::oci::{ImageName, Origin, Reference, Repository};
+use crate::oci::{Digest, ImageName, Origin, Reference, Repository};
 
 /// How long the history of a tag that is gone is kept, in milliseconds.
 const REMEMBERED: u64 = 90 * 24 * 3600 * 1000;
@@ -11,12 +12,24 @@ const REMEMBERED: u64 = 90 * 24 * 3600 * 1000;
 /// Tags looked at in one step.
 const PAGE: usize = 1000;
 
+/// What became of a tag in one repository, and how it stands.
+#[derive(Clone, Debug)]
+pub struct Past {
+    pub repository: Repository,
+    /// Oldest first.
+    pub moves: Vec<TagMove>,
+    /// The digest at which the tag is pinned, and since when (Unix milliseconds).
+    pub pinned: Option<(Digest, u64)>,
+    /// What its upstream names instead and is too new to be served.
+    pub held: Option<HeldBack>,
+}
+
 impl Registry {
-    /// The moves of an image's tag, oldest first, in each repository that the name may mean: hosted, then upstream.
+    /// What became of an image's tag in each repository that the name may mean: hosted, then upstream.
     ///
     /// # Errors
     /// [`Kind::ManifestUnknown`] when none of them ever had the tag, as far as is remembered.
-    pub async fn history(&self, image: &ImageName) -> Result<Vec<(Repository, Vec<TagMove>)>, Error> {
+    pub async fn history(&self, image: &ImageName) -> Result<Vec<Past>, Error> {
         let Reference::Tag(tag) = &image.reference else {
             return Err(Error::new(Kind::ManifestUnknown, format!("{image} names a digest, which never changes; name a tag")));
         };
@@ -27,9 +40,17 @@ impl Registry {
         let mut found = Vec::new();
         for repository in repositories {
             let moves = self.index.history(&repository, tag).await?;
-            if !moves.is_empty() {
-                found.push((repository, moves));
+            if moves.is_empty() {
+                continue;
             }
+            let row = self.index.tag(&repository, tag).await?;
+            let pinned = row.as_ref().and_then(|row| Some((row.digest, row.pinned?)));
+            let held = row.and_then(|row| row.held).filter(|_| pinned.is_none());
+            let held = held.zip(self.member(&repository)).map(|(held, member)| {
+                let cooldown = member.settings().tag_times(&repository.name, tag).cooldown;
+                HeldBack::new(held, cooldown)
+            });
+            found.push(Past { repository, moves, pinned, held });
         }
         match found.is_empty() {
             true => Err(Error::new(Kind::ManifestUnknown, format!("no tag {image} is or was here"))),

@@ -3,21 +3,16 @@
 use bytes::Bytes;
 
 use super::manifests::{Found, Miss};
-use super::tags::seen_upstream;
 use super::{Error, Registry};
-use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow};
-use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role, Tag};
-use crate::store::{DraftName, StoreError};
+use crate::index::{Change, EdgeKind, EdgeRow, ManifestRow, TagRow};
+use crate::oci::{Child, Digest, InvalidManifest, Manifest, Repository, Role};
+use crate::store::DraftName;
 use crate::upstream::{Cause, ManifestAnswer, Refusal};
 
 impl Registry {
-    /// Stores a fetched manifest, its edges and the tags that named it, each with when it did (Unix milliseconds). With a full disk it is served all the same.
-    pub(super) async fn keep_manifest(
-        &self,
-        repository: &Repository,
-        answer: ManifestAnswer,
-        tags: Vec<(Tag, u64)>,
-    ) -> Result<Found, Miss> {
+    /// Stores a fetched manifest with its edges, and the tags that earlier HEADs said to name it. With a full disk it is served
+    /// all the same; tells whether it was kept.
+    pub(super) async fn keep_manifest(&self, repository: &Repository, answer: ManifestAnswer) -> Result<(Found, bool), Miss> {
         let digest = answer.digest;
         let manifest = match Manifest::read(&answer.bytes, &answer.media_type) {
             Ok(manifest) => Some(manifest),
@@ -28,23 +23,35 @@ impl Registry {
             // Bytes with the right digest are served whatever their form; they just reach nothing.
             Err(_) => None,
         };
-        let row = manifest_row(manifest.as_ref(), &answer);
+        let row = manifest_row(manifest.as_ref(), &answer.media_type, answer.bytes.len() as u64);
         let found = Found::new(repository, digest, &row, answer.bytes.clone());
         let _claim = self.index.claim(&[digest]).await?;
         match self.put_small(digest, answer.bytes).await {
             Ok(()) => {}
             Err(Error { kind: super::Kind::NoSpace, .. }) => {
                 tracing::warn!(%repository, %digest, "no space is left: a manifest passes through without being kept");
-                return Ok(found);
+                return Ok((found, false));
             }
             Err(error) => return Err(Miss::Ours(error)),
         }
         let mut changes = vec![Change::Live { digest, size: row.size }];
         let edges = manifest.iter().flat_map(|m| &m.children).map(edge).collect();
         changes.push(Change::Manifest { repository: repository.clone(), digest, row, edges });
-        changes.extend(tags.iter().map(|(tag, at)| seen_upstream(repository, tag, digest, *at)));
-        self.note(changes).await?;
-        Ok(found)
+        let kept = self.note(changes).await?;
+        if kept {
+            self.keep_tags(repository, digest).await?;
+        }
+        Ok((found, kept))
+    }
+
+    /// Gives the manifest the tags that HEADs told, unless they were confirmed since.
+    async fn keep_tags(&self, repository: &Repository, digest: Digest) -> Result<(), Error> {
+        for (tag, at) in self.fetched.tags_of(repository, &digest) {
+            if self.index.tag(repository, &tag).await?.is_none_or(|row| row.at < at) {
+                self.tell_tag(repository, &tag, TagRow::new(digest, at, repository.origin.as_str())).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts bytes that are in memory into the store, over rotten ones if need be. The caller holds a claim and commits the row.
@@ -56,16 +63,15 @@ impl Registry {
         let mut draft = self.store.draft(DraftName::Fetch).await?;
         draft.append(vec![bytes]).await?;
         let proved = draft.prove(&digest, Some(size)).await?;
-        let sealed = proved.sync().await?;
-        Ok(self.store.admit(sealed).await.map_err(|e: StoreError| e)?)
+        Ok(self.store.admit(proved).await?)
     }
 }
 
 /// The row of a manifest whose media type is what the manifest says, else what the sender said.
-pub(super) fn manifest_row(manifest: Option<&Manifest>, answer: &ManifestAnswer) -> ManifestRow {
+pub(super) fn manifest_row(manifest: Option<&Manifest>, said: &str, size: u64) -> ManifestRow {
     ManifestRow {
-        media_type: manifest.map_or(&answer.media_type, |m| &m.media_type).clone(),
-        size: answer.bytes.len() as u64,
+        media_type: manifest.map_or(said, |m| &m.media_type).to_owned(),
+        size,
         subject: manifest.and_then(|m| m.subject),
         artifact_type: manifest.and_then(|m| m.artifact_type.clone()),
         annotations: manifest.map(|m| m.annotations.clone().into_iter().collect()).unwrap_or_default(),

@@ -118,7 +118,7 @@ mod tests {
     fn a_tag_goes_only_when_it_is_outside_of_both_that_are_set() {
         // Tags by their age in days.
         let tags = |names: &[(&str, u64)]| {
-            let row = |days: u64| TagRow { digest: Digest::of(b"m"), at: (1000 - days) * DAY, by: String::new() };
+            let row = |days: u64| TagRow::new(Digest::of(b"m"), (1000 - days) * DAY, "");
             names.iter().map(|(name, days)| (name.parse().unwrap(), row(*days))).collect::<Vec<(Tag, TagRow)>>()
         };
         let gone = |keep_last, keep_days| {

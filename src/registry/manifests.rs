@@ -1,18 +1,21 @@
-//! Serving manifests of one repository: from what is stored, from what an upstream says, fresh or, in need, stale.
+//! Serving manifests of one repository: from what is stored, else from its upstream. One question per reference at a time; what is
+//! stored under a digest is never asked for again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use super::ahead::Asks;
 use super::flight::FetchError;
+use super::freshness::HeldBack;
 use super::questions::Answer;
-use super::tags::seen_upstream;
-use super::{Error, Kind, Reader, Registry, Ticket, Want, now};
+use super::{Error, Kind, Reader, Registry, Ticket, Want};
 use crate::index::{CommitError, ManifestRow, Unavailable};
-use crate::oci::{Digest, Reference, Repository, Tag};
+use crate::oci::{Digest, Reference, Repository};
 use crate::store::StoreError;
-use crate::upstream::{Cause, HeadAnswer, Refusal};
+use crate::upstream::{Budget, Cause, HeadAnswer, Refusal};
 
 /// A manifest to serve.
 #[derive(Clone, Debug)]
@@ -26,8 +29,12 @@ pub struct Found {
     pub bytes: Option<Bytes>,
     /// Set when the upstream could not be asked and the tag is older than it should be.
     pub stale: Option<Duration>,
+    /// What the upstream names instead and is too new to be served.
+    pub held: Option<HeldBack>,
     /// How long the tag is still believed; `None`: until it is changed here.
     fresh_until: Option<Instant>,
+    /// Where clients' questions for the tag are counted, as long as it is believed.
+    pub(super) asks: Option<Arc<Asks>>,
     /// Whether an upstream was asked for it.
     pub(super) asked: bool,
 }
@@ -36,7 +43,7 @@ impl Found {
     /// A ticket for keeping the answer in memory, at the longest until `seen_until`, unless it must not be kept.
     pub(super) fn ticket(&self, stamps: Vec<(usize, u64)>, seen_until: Option<Instant>) -> Option<Ticket> {
         let until = self.fresh_until.into_iter().chain(seen_until).min();
-        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, until))
+        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, until, self.asks.clone()))
     }
 }
 
@@ -167,73 +174,47 @@ impl Registry {
             },
             Reference::Tag(tag) => self.upstream_tag(repository, tag, want, reader).await?,
         };
+        if let Some(asks) = &found.asks {
+            self.count(asks);
+        }
         if want == Want::Bytes {
             self.fetched.served(repository, &found.digest);
         }
         Ok(found)
     }
 
-    async fn upstream_tag(&self, repository: &Repository, tag: &Tag, want: Want, reader: &Reader) -> Result<Found, Miss> {
-        let reference = Reference::Tag(tag.clone());
-        let member = self.member(repository).ok_or(Miss::Unknown)?;
-        let settings = member.settings();
-        let cached = match self.index.tag(repository, tag).await? {
-            Some(row) => self.stored(repository, &row.digest).await?.map(|found| (row, found)),
-            None => None,
-        };
-        let Some((row, found)) = cached else {
-            if let (Want::Head, Some(head)) = (want, self.fetched.head(repository, tag, settings.tag_ttl)) {
-                return Found::from_head(repository, head).ok_or(Miss::Unknown);
-            }
-            return self.ask_for(repository, &reference, want, reader).await;
-        };
-        let age = Duration::from_millis(now().saturating_sub(row.at));
-        if age < settings.tag_ttl || self.forbids(repository).is_some() {
-            let left = settings.tag_ttl.saturating_sub(age).max(Duration::from_secs(1));
-            return Ok(found.fresh_for(left));
-        }
-        let keep = settings.stale_if_error.is_none_or(|limit| age < limit);
-        if keep && self.fetched.recently_failed(repository, tag) {
-            return Ok(found.stale(age));
-        }
-        let wait = if settings.tag_ttl.is_zero() { self.deadlines.budget } else { self.deadlines.stale_wait };
-        match tokio::time::timeout(wait, self.ask_for(repository, &reference, want, reader)).await {
-            Ok(Ok(newer)) => Ok(newer),
-            Ok(Err(Miss::Refused(Refusal::Failed { .. }))) if keep => {
-                tracing::info!(%repository, %tag, ?age, "serving a stale tag");
-                Ok(found.stale(age))
-            }
-            Ok(Err(miss)) => Err(miss),
-            Err(_) if keep => Ok(found.stale(age)),
-            Err(_) => {
-                let source_name = repository.origin.to_string();
-                Err(Miss::Refused(Refusal::Failed { source_name, cause: Cause::Timeout(wait) }))
+    /// Asks the upstream, together with everybody who asks the same.
+    pub(super) async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
+        loop {
+            let answer = self.pose(repository, reference, want)?;
+            match self.within(reader, repository, answer).await? {
+                Some(Outcome::Stored(found)) => return Ok(Found { asked: true, ..found }),
+                // Who asked first wanted no more than the headers.
+                Some(Outcome::Head(_)) if want == Want::Bytes => continue,
+                Some(Outcome::Head(head)) => {
+                    return Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown);
+                }
+                Some(Outcome::Miss(miss)) => return Err(miss),
+                None => {
+                    return Err(Miss::Ours(Error::new(Kind::Internal, "asking the upstream broke off here; the registry's log says why")));
+                }
             }
         }
     }
 
-    /// Asks the upstream, together with everybody who asks the same.
-    async fn ask_for(&self, repository: &Repository, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
+    /// Joins the open question of that reference, or asks it; either way it goes on without the caller.
+    pub(super) fn pose(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Answer<Outcome>, Miss> {
         if let Some(why) = self.forbids(repository) {
             return Err(Miss::Policy(why));
         }
         if let Some(refusal) = self.fetched.refusal(repository, reference) {
             return Err(Miss::Refused(refusal));
         }
-        let key = (repository.clone(), reference.clone(), want);
         let this = self.this();
-        let answer = self.fetched.questions.ask(key, || {
+        Ok(self.fetched.questions.ask((repository.clone(), reference.clone()), || {
             let (repository, reference) = (repository.clone(), reference.clone());
             async move { this.question(repository, reference, want).await }
-        });
-        match self.within(reader, repository, answer).await? {
-            Some(Outcome::Stored(found)) => Ok(Found { asked: true, ..found }),
-            Some(Outcome::Head(head)) => {
-                Found::from_head(repository, head).map(|found| Found { asked: true, ..found }).ok_or(Miss::Unknown)
-            }
-            Some(Outcome::Miss(miss)) => Err(miss),
-            None => Err(Miss::Ours(Error::new(Kind::Internal, "asking the upstream broke off here; the registry's log says why"))),
-        }
+        }))
     }
 
     /// The answer to a question that others may share, as long as the reader's budget lasts; the question goes on without him.
@@ -248,89 +229,75 @@ impl Registry {
     }
 
     async fn question(&self, repository: Repository, reference: Reference, want: Want) -> Outcome {
-        let outcome = match self.inquire(&repository, &reference, want).await {
-            Ok(outcome) => return outcome,
+        let budget = self.budget();
+        let asked = match &reference {
+            Reference::Tag(tag) => self.inquire_tag(&repository, tag, want, budget).await,
+            Reference::Digest(digest) => self.inquire(&repository, digest, want, budget).await,
+        };
+        let miss = match asked {
+            Ok(outcome) => {
+                self.fetched.forgive(&repository, &reference);
+                return outcome;
+            }
             Err(miss) => miss,
         };
-        if let Miss::Refused(refusal) = &outcome {
+        if let Miss::Refused(refusal) = &miss {
             let ttl = self.member(&repository).map_or(Duration::ZERO, |m| m.settings().negative_ttl);
             self.fetched.refused(&repository, &reference, refusal, ttl);
             if let (Refusal::Failed { .. }, Reference::Tag(tag)) = (refusal, &reference) {
                 self.fetched.failed(&repository, tag);
             }
         }
-        Outcome::Miss(outcome)
+        Outcome::Miss(miss)
     }
 
-    async fn inquire(&self, repository: &Repository, reference: &Reference, want: Want) -> Result<Outcome, Miss> {
-        let member = self.member(repository).ok_or(Miss::Unknown)?;
-        let (upstream, name, budget) = (member.upstream(), &repository.name, self.budget());
-        let known = match reference {
-            Reference::Tag(tag) => self.index.tag(repository, tag).await?,
-            Reference::Digest(_) => None,
-        };
-        let mut by = reference.clone();
-        if want == Want::Head || known.is_some() {
-            let head = upstream.head_manifest(name, reference, budget).await.map_err(Miss::Refused)?;
-            let stored = match head.digest {
-                Some(digest) => self.stored(repository, &digest).await?,
-                None => None,
-            };
-            match (reference, stored) {
-                (Reference::Tag(tag), Some(found)) => {
-                    self.fetched.forget_head(repository, tag);
-                    self.note(vec![seen_upstream(repository, tag, found.digest, now())]).await?;
-                    return Ok(Outcome::Stored(found.fresh_for(member.settings().tag_ttl)));
-                }
-                (Reference::Tag(tag), None) if want == Want::Head && head.digest.is_some() => {
-                    self.fetched.saw_head(repository, tag, &head);
-                    return Ok(Outcome::Head(head));
-                }
-                (Reference::Digest(digest), _) if want == Want::Head => {
-                    return Ok(Outcome::Head(HeadAnswer { digest: Some(*digest), ..head }));
-                }
-                _ => by = head.digest.map_or(by, Reference::Digest),
-            }
+    async fn inquire(&self, repository: &Repository, digest: &Digest, want: Want, budget: Budget) -> Result<Outcome, Miss> {
+        let upstream = self.member(repository).ok_or(Miss::Unknown)?.upstream();
+        let (name, reference) = (&repository.name, Reference::Digest(*digest));
+        if want == Want::Head {
+            let head = upstream.head_manifest(name, &reference, budget).await.map_err(Miss::Refused)?;
+            return Ok(Outcome::Head(HeadAnswer { digest: Some(*digest), ..head }));
         }
-        let answer = upstream.manifest(name, &by, budget).await.map_err(Miss::Refused)?;
-        if let Reference::Tag(tag) = reference {
-            self.fetched.forget_head(repository, tag);
-        }
-        let mut tags = self.fetched.tags_of(repository, &answer.digest);
-        if let Reference::Tag(tag) = reference {
-            tags.push((tag.clone(), now()));
-        }
-        let found = self.keep_manifest(repository, answer, tags).await?;
-        let tagged = matches!(reference, Reference::Tag(_));
-        Ok(Outcome::Stored(if tagged { found.fresh_for(member.settings().tag_ttl) } else { found }))
+        let answer = upstream.manifest(name, &reference, budget).await.map_err(Miss::Refused)?;
+        Ok(Outcome::Stored(self.keep_manifest(repository, answer).await?.0))
     }
 }
 
 impl Found {
     pub(super) fn new(repository: &Repository, digest: Digest, row: &ManifestRow, bytes: Bytes) -> Found {
-        let (repository, media_type) = (repository.clone(), row.media_type.clone());
-        Found { repository, digest, media_type, size: Some(row.size), bytes: Some(bytes), stale: None, fresh_until: None, asked: false }
+        Found { media_type: row.media_type.clone(), size: Some(row.size), bytes: Some(bytes), ..Found::of(repository, digest) }
     }
 
-    fn from_head(repository: &Repository, head: HeadAnswer) -> Option<Found> {
-        let (repository, digest) = (repository.clone(), head.digest?);
-        Some(Found {
-            repository,
+    pub(super) fn from_head(repository: &Repository, head: HeadAnswer) -> Option<Found> {
+        let found = Found::of(repository, head.digest?);
+        Some(Found { media_type: head.media_type, size: head.size, ..found })
+    }
+
+    fn of(repository: &Repository, digest: Digest) -> Found {
+        Found {
+            repository: repository.clone(),
             digest,
-            media_type: head.media_type,
-            size: head.size,
+            media_type: String::new(),
+            size: None,
             bytes: None,
             stale: None,
+            held: None,
             fresh_until: None,
+            asks: None,
             asked: false,
-        })
+        }
     }
 
-    fn fresh_for(self, time: Duration) -> Found {
+    /// What a tag names that is believed for so long.
+    pub(super) fn of_tag(self, left: Duration, held: Option<HeldBack>, asks: Option<Arc<Asks>>) -> Found {
+        Found { held, asks, ..self.fresh_for(left) }
+    }
+
+    pub(super) fn fresh_for(self, time: Duration) -> Found {
         Found { fresh_until: Some(Instant::now() + time), ..self }
     }
 
-    fn stale(self, age: Duration) -> Found {
+    pub(super) fn stale(self, age: Duration) -> Found {
         Found { stale: Some(age), ..self }
     }
 }

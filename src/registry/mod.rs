@@ -2,6 +2,7 @@
 //!
 //! Reads go to the hosted store first and then to the upstreams; writes go to the hosted store alone.
 
+mod ahead;
 mod blobs;
 mod catalog;
 mod collect;
@@ -11,6 +12,7 @@ mod error;
 mod fallback;
 mod fetched;
 pub mod flight;
+mod freshness;
 mod group;
 mod history;
 mod keep;
@@ -20,11 +22,13 @@ mod lists;
 mod manifests;
 mod member;
 mod mount;
+mod pins;
 mod prefetch;
 mod publish;
 mod purge;
 mod questions;
 mod referrers;
+mod refresh;
 mod search;
 mod stock;
 mod tag_list;
@@ -44,13 +48,17 @@ pub use blobs::{Blob, BlobBytes};
 pub use collect::{Collected, Collection, Sweep};
 pub use epochs::Ticket;
 pub use error::{Error, Kind};
+pub use freshness::HeldBack;
+pub use history::Past;
 pub use keeping::Surplus;
 pub use lists::Page;
 pub use manifests::Found;
 pub use member::Member;
+pub use pins::Pinned;
 pub use prefetch::{Fetched, Platforms};
 pub use publish::Published;
 pub use referrers::Wanted;
+pub use refresh::Refreshed;
 pub use stock::{Listed, Share, Usage};
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
@@ -77,6 +85,7 @@ pub struct Registry {
     epochs: epochs::Epochs,
     uploads: uploads::Sessions,
     fetched: fetched::Fetched,
+    asked: ahead::Asked,
     tag_lists: Arc<lists::Lists<Repository, Tag>>,
     referrer_lists: Arc<lists::Lists<(Repository, Digest), Referrer>>,
     made_up: fallback::MadeUp,
@@ -142,6 +151,7 @@ impl Registry {
             epochs: epochs::Epochs::default(),
             uploads: uploads::Sessions::default(),
             fetched: fetched::Fetched::default(),
+            asked: ahead::Asked::default(),
             tag_lists: Arc::new(lists::Lists::new()),
             referrer_lists: Arc::new(lists::Lists::new()),
             made_up: fallback::MadeUp::default(),
@@ -225,20 +235,20 @@ impl Registry {
         committing.await.unwrap_or_else(|broken| Err(Unavailable::Broken(format!("a commit broke off: {broken}")).into()))
     }
 
-    /// Commits what was learned while reading. Whoever reads gets his answer also when it cannot be written down.
-    async fn note(&self, changes: Vec<Change>) -> Result<(), Error> {
+    /// Commits what was learned while reading; whether it was written. Whoever reads gets his answer also when it cannot be.
+    async fn note(&self, changes: Vec<Change>) -> Result<bool, Error> {
         noted(self.commit(Vec::new(), changes, Promise::Appended).await)
     }
 }
 
-/// What cannot be written down is forgotten.
-fn noted(committed: Result<(), CommitError>) -> Result<(), Error> {
+/// What cannot be written down is forgotten; whether it was written.
+fn noted(committed: Result<(), CommitError>) -> Result<bool, Error> {
     match committed {
         Err(CommitError::NotWritten(why)) => {
             tracing::warn!(%why, "what was fetched is served and forgotten: it cannot be recorded");
-            Ok(())
+            Ok(false)
         }
-        noted => Ok(noted?),
+        noted => Ok(noted.map(|()| true)?),
     }
 }
 

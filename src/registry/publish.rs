@@ -10,7 +10,6 @@ use super::{Error, Kind, Reader, Registry, to_the_end};
 use crate::auth::Who;
 use crate::index::{Change, Lease, Promise};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
-use crate::upstream::ManifestAnswer;
 
 /// A manifest that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +84,7 @@ impl Registry {
     pub(super) async fn record(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who, reach: Reach) -> Result<(), Error> {
         let Pushed { manifest, digest, bytes } = pushed;
         let Reach { gains, leases, .. } = reach;
-        let answer = ManifestAnswer { bytes: bytes.clone(), media_type: manifest.media_type.clone(), digest };
-        let row = manifest_row(Some(&manifest), &answer);
+        let row = manifest_row(Some(&manifest), &manifest.media_type, bytes.len() as u64);
         let claim = self.index.claim(&[digest]).await?;
         self.put_small(digest, bytes).await?;
         let mut changes: Vec<_> = gains.into_values().collect();

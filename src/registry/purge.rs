@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::tags::{Act, Purged, purge};
 use super::{Error, Kind, Registry, Target};
 use crate::auth::{ADMIN, Who};
-use crate::index::{Change, EdgeKind, Promise};
+use crate::index::{Change, CommitError, EdgeKind, Expect, Promise};
 use crate::oci::{Digest, ImageName, Reference, Repository, RepositoryName};
 
 impl Registry {
@@ -71,8 +71,9 @@ impl Registry {
             };
             let Some(digest) = digest else { continue };
             known = true;
+            let pins = self.unharmed_pins(&repository, Some(&image.reference)).await?;
             let changes = self.forgetting(&repository, &image.reference, digest).await?;
-            self.commit(Vec::new(), changes, Promise::Durable).await?;
+            self.give_up(vec![Expect::PinnedAmong(repository, pins)], changes).await?;
         }
         match known {
             true => Ok(()),
@@ -82,15 +83,24 @@ impl Registry {
 
     /// Gives up all that is cached under a name.
     pub async fn purge_repository(&self, name: &str) -> Result<(), Error> {
-        let mut changes = Vec::new();
+        let (mut expects, mut changes) = (Vec::new(), Vec::new());
         for repository in self.purgeable(name, &format!("--all {name}")).await? {
             if self.index.repository(&repository).await?.is_some() {
+                let pins = self.unharmed_pins(&repository, None).await?;
                 changes.push(purge(&repository, Purged::Everything));
+                expects.push(Expect::PinnedAmong(repository, pins));
             }
         }
         match changes.is_empty() {
             true => Err(Error::new(Kind::NameUnknown, format!("nothing of {name} is cached here"))),
-            false => Ok(self.commit(Vec::new(), changes, Promise::Durable).await?),
+            false => self.give_up(expects, changes).await,
+        }
+    }
+
+    async fn give_up(&self, expects: Vec<Expect>, changes: Vec<Change>) -> Result<(), Error> {
+        match self.commit(expects, changes, Promise::Durable).await {
+            Err(CommitError::Refused(_)) => Err(Error::new(Kind::Unavailable, "it was pinned this moment; look with: entrepot ls")),
+            done => Ok(done?),
         }
     }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, Registry};
 use crate::config::Patterns;
-use crate::index::EdgeKind;
-use crate::oci::{Digest, Origin, Repository};
+use crate::index::{EdgeKind, TagRow};
+use crate::oci::{Digest, Origin, Repository, Tag};
 
 /// Rows read from the index at once.
 const PAGE: usize = 1000;
@@ -18,6 +18,8 @@ pub struct Listed {
     /// With its tag, or its digest when no tag names it.
     pub image: String,
     pub hosted: bool,
+    /// Whether its tag stays at that digest, whatever the upstream says.
+    pub pinned: bool,
     pub digest: Digest,
     /// Bytes of it that are here.
     pub size: u64,
@@ -49,16 +51,25 @@ pub struct Usage {
     pub collectable: u64,
 }
 
+/// What a repository has, as it is named there.
+struct Named {
+    /// As it follows the repository's name: `:TAG` or `@DIGEST`.
+    reference: String,
+    digest: Digest,
+    at: u64,
+    pinned: bool,
+}
+
 impl Registry {
     /// The images of a repository, of those that match if that is asked for: by name or image, with its registry or without.
     pub async fn images(&self, repository: &Repository, patterns: Option<&Patterns>) -> Result<Vec<Listed>, Error> {
         let mut images = Vec::new();
-        for (reference, digest, at) in self.named(repository).await? {
+        for Named { reference, digest, at, pinned } in self.stocked(repository).await? {
             let (name, short, image) = (repository.to_string(), repository.name.short().to_string(), format!("{repository}{reference}"));
             let written = [name, format!("{short}{reference}"), short, image.clone()];
             if patterns.is_none_or(|patterns| written.iter().any(|text| patterns.matches(text))) {
                 let size = self.size_here(repository, &digest).await?;
-                images.push(Listed { image, hosted: repository.origin == Origin::Hosted, digest, size, at });
+                images.push(Listed { image, hosted: repository.origin == Origin::Hosted, pinned, digest, size, at });
             }
         }
         Ok(images)
@@ -78,14 +89,18 @@ impl Registry {
     }
 
     /// The tags of a repository, then the manifests that neither a tag nor another manifest leads to.
-    async fn named(&self, repository: &Repository) -> Result<Vec<(String, Digest, u64)>, Error> {
+    async fn stocked(&self, repository: &Repository) -> Result<Vec<Named>, Error> {
         let tags = self.all_tags(repository).await?;
         let tagged: BTreeSet<_> = tags.iter().map(|(_, row)| row.digest).collect();
-        let mut found: Vec<_> = tags.into_iter().map(|(tag, row)| (format!(":{tag}"), row.digest, row.at)).collect();
+        let named = |(tag, row): (Tag, TagRow)| {
+            let pinned = row.pinned.is_some();
+            Named { reference: format!(":{tag}"), digest: row.digest, at: row.at, pinned }
+        };
+        let mut found: Vec<_> = tags.into_iter().map(named).collect();
         for (digest, row, since) in self.all_manifests(repository).await? {
             let led = tagged.contains(&digest) || row.subject.is_some() || !self.index.parents(repository, &digest, 1).await?.is_empty();
             if !led {
-                found.push((format!("@{digest}"), digest, since));
+                found.push(Named { reference: format!("@{digest}"), digest, at: since, pinned: false });
             }
         }
         Ok(found)

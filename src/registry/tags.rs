@@ -1,8 +1,12 @@
 //! The tags of a repository: the one place where any of them is named, moved or removed, so that no way to the same end
 //! misses the rule. What is judged here is what the writer changes: both are one step.
 
+mod cached;
+
+pub(super) use cached::{Purged, purge};
+
 use super::{Error, Kind, Registry, now};
-use crate::auth::{ADMIN, Who};
+use crate::auth::Who;
 use crate::config::{Redeploy, TagPolicy};
 use crate::index::{Change, CommitError, Expect, Promise, TagRow};
 use crate::oci::{Digest, Repository, Tag};
@@ -41,30 +45,6 @@ fn judge(policy: &TagPolicy, tag: &Tag, from: Option<Digest>, to: Option<Digest>
     }
 }
 
-/// What a tag of an upstream named at a time (Unix milliseconds).
-pub(super) fn seen_upstream(repository: &Repository, tag: &Tag, digest: Digest, at: u64) -> Change {
-    let row = TagRow { digest, at, by: String::new() };
-    Change::Tag { repository: repository.clone(), tag: tag.clone(), row }
-}
-
-/// What goes of a cached repository.
-pub(super) enum Purged {
-    Tag(Tag),
-    /// With the tags that name it.
-    Manifest(Digest),
-    Everything,
-}
-
-/// Gives up what is cached, as a command wants it.
-pub(super) fn purge(repository: &Repository, what: Purged) -> Change {
-    let (repository, by) = (repository.clone(), ADMIN.to_owned());
-    match what {
-        Purged::Tag(tag) => Change::Untag { repository, tag, by },
-        Purged::Manifest(digest) => Change::RemoveManifest { repository, digest, by },
-        Purged::Everything => Change::RemoveRepository { repository },
-    }
-}
-
 impl Registry {
     /// Does what is to be done, as the policy of the repository allows; when it returns it survives power loss.
     ///
@@ -99,7 +79,7 @@ impl Registry {
                     if self.policy(hosted).is_immutable(tag.as_str()) {
                         expects.push(Expect::Tag(repository(), tag.clone(), current));
                     }
-                    let row = TagRow { digest: *digest, at: now(), by: by() };
+                    let row = TagRow::new(*digest, now(), by());
                     changes.push(Change::Tag { repository: repository(), tag: tag.clone(), row });
                 }
                 Ok((expects, changes))

@@ -248,8 +248,11 @@ async fn prefetching_asks_no_upstream_that_is_offline() {
     let layer = format!(r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{}","size":5}}"#, Digest::of(b"layer"));
     let bytes = Bytes::from(format!(r#"{{"schemaVersion":2,"mediaType":"{TYPE}","layers":[{layer}]}}"#));
     let repository = Repository::upstream("one.test", &name("team/app"));
-    let cached = ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type: TYPE.into() };
-    house.registry.keep_manifest(&repository, cached, vec![("v1".parse().unwrap(), now())]).await.unwrap();
+    let cached = ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type: TYPE.into(), etag: None };
+    let (found, kept) = house.registry.keep_manifest(&repository, cached).await.unwrap();
+    assert!(kept);
+    let row = crate::index::TagRow::new(found.digest, now(), "one.test");
+    house.registry.tell_tag(&repository, &"v1".parse().unwrap(), row).await.unwrap();
     let image = "one.test/team/app:v1".parse().unwrap();
     let error = house.registry.prefetch(&image, &Platforms::All, |_| ()).await.unwrap_err();
     assert!(error.message.contains("offline"), "{error}");

@@ -163,10 +163,10 @@ impl Registry {
     }
 
     async fn admit_draft(&self, hosted: &Repository, draft: Draft, digest: &Digest, upload: Option<&str>) -> Result<(), Error> {
-        let sealed = draft.prove(digest, None).await?.sync().await?;
-        let size = sealed.len();
+        let proved = draft.prove(digest, None).await?;
+        let size = proved.len();
         let lease = self.index.claim(&[*digest]).await?;
-        self.store.admit(sealed).await?;
+        self.store.admit(proved).await?;
         let mut changes = vec![Change::Live { digest: *digest, size }, Change::Link { repository: hosted.clone(), digest: *digest }];
         changes.extend(upload.map(|id| Change::EndUpload { id: id.to_owned() }));
         self.commit(Vec::new(), changes, Promise::Durable).await?;

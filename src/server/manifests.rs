@@ -1,5 +1,7 @@
 //! `/v2/NAME/manifests/REFERENCE`
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -203,6 +205,13 @@ fn headers(found: &Found, ns: Option<&str>) -> Result<HeaderMap, Refusal> {
     if let Some(age) = found.stale {
         let warning = format!("110 entrepot \"the upstream could not be asked, this tag was confirmed {} s ago\"", age.as_secs());
         headers.insert(WARNING, text(&warning)?);
+    }
+    if let Some(held) = &found.held {
+        let date = |at| httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(at));
+        let (origin, digest) = (&found.repository.origin, held.digest);
+        let warning =
+            format!("299 - \"{origin} names {digest} since {}, which is held back here until {}\"", date(held.since), date(held.until));
+        headers.append(WARNING, text(&warning)?);
     }
     Ok(headers)
 }

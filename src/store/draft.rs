@@ -1,7 +1,7 @@
 //! Drafts: files in staging, hashed as they grow.
 //!
-//! Only a draft whose length and digest were checked becomes [`Proved`], and only one whose bytes were synced becomes
-//! [`Sealed`]. The file is hashed over exactly the bytes that count as written.
+//! Only a draft whose length and digest were checked becomes [`Proved`]. The file is hashed over exactly the bytes that count
+//! as written.
 
 use std::fs::File;
 use std::io;
@@ -123,7 +123,7 @@ impl Draft {
     }
 }
 
-/// A draft whose length and digest are right, not yet synced.
+/// A draft whose length and digest are right: bytes that may enter the store.
 pub struct Proved {
     file: Arc<DraftFile>,
     digest: Digest,
@@ -131,24 +131,6 @@ pub struct Proved {
 }
 
 impl Proved {
-    /// Syncs the bytes; a failed sync is final. From here on the file lives no longer than its handles, unless admitted.
-    pub async fn sync(self) -> Result<Sealed, StoreError> {
-        blocking(move || {
-            self.file.sync()?;
-            Ok(Sealed { file: self.file, digest: self.digest, size: self.size })
-        })
-        .await
-    }
-}
-
-/// Bytes that may enter the store.
-pub struct Sealed {
-    file: Arc<DraftFile>,
-    digest: Digest,
-    size: u64,
-}
-
-impl Sealed {
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -160,6 +142,11 @@ impl Sealed {
 
     pub fn is_empty(&self) -> bool {
         self.size == 0
+    }
+
+    /// Syncs the bytes; a failed sync is final. From here on the file lives no longer than its handles, unless placed.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync()
     }
 
     /// Moves the file to `shard` under `name`.

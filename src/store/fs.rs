@@ -17,7 +17,7 @@ use super::lock::DataLock;
 use super::space::Space;
 use super::staging::Staging;
 use super::tree::Trees;
-use super::{BlobStore, Chunks, Draft, DraftName, Sealed, StoreError};
+use super::{BlobStore, Chunks, Draft, DraftName, Proved, StoreError};
 use crate::oci::Digest;
 
 /// Blobs in files. One value per data folder; the folder is locked as long as it lives.
@@ -90,8 +90,8 @@ impl BlobStore for FileStore {
         self.in_staging(|staging| staging.uploads()).await
     }
 
-    async fn admit(&self, sealed: Sealed) -> Result<(), StoreError> {
-        self.in_trees(move |trees| trees.admit(&sealed)).await
+    async fn admit(&self, proved: Proved) -> Result<(), StoreError> {
+        self.in_trees(move |trees| trees.admit(&proved)).await
     }
 
     async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<Option<Chunks>, StoreError> {

@@ -1,7 +1,7 @@
 //! Bytes at rest: content-addressed blobs and the drafts that become them.
 //!
-//! Unverified bytes cannot enter: [`BlobStore::admit`] takes a [`Sealed`], and only a [`Draft`] whose length and
-//! digest were checked and whose bytes were synced becomes one. No path, handle or rename leaves this room.
+//! Unverified bytes cannot enter: [`BlobStore::admit`] takes a [`Proved`], and only a [`Draft`] whose length and
+//! digest were checked becomes one. No path, handle or rename leaves this room.
 
 mod chunks;
 mod draft;
@@ -21,7 +21,7 @@ use std::ops::Range;
 use async_trait::async_trait;
 
 pub use chunks::Chunks;
-pub use draft::{Draft, DraftName, DraftView, Proved, SealError, Sealed, StoreError};
+pub use draft::{Draft, DraftName, DraftView, Proved, SealError, StoreError};
 pub use fs::FileStore;
 
 use crate::oci::Digest;
@@ -30,7 +30,7 @@ use crate::oci::Digest;
 #[async_trait]
 pub trait BlobStore: Send + Sync + 'static {
     /// A new, empty draft on the local disk. One of [`DraftName::Upload`] outlives its handle and the process, until it
-    /// is sealed or discarded; one of [`DraftName::Fetch`] is deleted when its last handle is dropped.
+    /// is admitted or discarded; one of [`DraftName::Fetch`] is deleted when its last handle is dropped.
     async fn draft(&self, name: DraftName) -> Result<Draft, StoreError>;
     /// The draft of an upload from before a restart, hashed again; `None` when there is none.
     async fn reopen(&self, upload: &str) -> Result<Option<Draft>, StoreError>;
@@ -39,8 +39,9 @@ pub trait BlobStore: Send + Sync + 'static {
     /// The ids of the uploads whose drafts lie in staging.
     async fn uploads(&self) -> Result<Vec<String>, StoreError>;
 
-    /// Puts the bytes in their place, over rotten ones if need be, so that they survive power loss. May take minutes.
-    async fn admit(&self, sealed: Sealed) -> Result<(), StoreError>;
+    /// Puts the bytes in their place, over rotten ones if need be, so that they survive power loss. May take minutes. When it
+    /// fails they are gone.
+    async fn admit(&self, proved: Proved) -> Result<(), StoreError>;
     /// The bytes of `range`, which must lie within the blob; `None` when the blob is not here.
     /// The stream goes on when the blob is removed meanwhile.
     async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<Option<Chunks>, StoreError>;

@@ -35,8 +35,8 @@ pub(super) fn pattern(len: usize) -> Bytes {
 pub(super) async fn put(store: &dyn BlobStore, bytes: &Bytes, digest: &Digest) {
     let mut draft = store.draft(DraftName::Fetch).await.unwrap();
     draft.append(vec![bytes.clone()]).await.unwrap();
-    let sealed = draft.prove(digest, Some(bytes.len() as u64)).await.unwrap().sync().await.unwrap();
-    store.admit(sealed).await.unwrap();
+    let proved = draft.prove(digest, Some(bytes.len() as u64)).await.unwrap();
+    store.admit(proved).await.unwrap();
 }
 
 pub(super) async fn collect(chunks: Chunks) -> std::io::Result<BytesMut> {
@@ -73,7 +73,7 @@ async fn an_admitted_blob_reads_back(store: &dyn BlobStore) {
 async fn an_empty_blob_works(store: &dyn BlobStore) {
     let digest = Digest::of(b"");
     let draft = store.draft(DraftName::Fetch).await.unwrap();
-    store.admit(draft.prove(&digest, Some(0)).await.unwrap().sync().await.unwrap()).await.unwrap();
+    store.admit(draft.prove(&digest, Some(0)).await.unwrap()).await.unwrap();
     assert_eq!(store.stat(&digest).await.unwrap(), Some(0));
     assert_eq!(read(store, &digest, 0..0).await.unwrap(), b""[..]);
 }
@@ -113,7 +113,7 @@ async fn a_draft_is_read_while_it_grows_and_after(store: &dyn BlobStore) {
     draft.append(vec![bytes.slice(150_000..)]).await.unwrap();
     let proved = draft.prove(&digest, None).await.unwrap();
     assert_eq!(collect(view.chunks(0..200_000)).await.unwrap(), bytes);
-    store.admit(proved.sync().await.unwrap()).await.unwrap();
+    store.admit(proved).await.unwrap();
     store.remove(&digest).await.unwrap();
     assert_eq!(collect(view.clone().chunks(0..200_000)).await.unwrap(), bytes);
 }
@@ -168,7 +168,7 @@ async fn an_upload_outlives_its_handle(store: &dyn BlobStore) {
     assert_eq!(draft.len(), 300_000);
     draft.append(vec![bytes.slice(300_000..)]).await.unwrap();
     let digest = Digest::of(&bytes);
-    store.admit(draft.prove(&digest, None).await.unwrap().sync().await.unwrap()).await.unwrap();
+    store.admit(draft.prove(&digest, None).await.unwrap()).await.unwrap();
     assert_eq!(read(store, &digest, 0..400_000).await.unwrap(), bytes);
     assert_eq!(store.uploads().await.unwrap(), [""; 0]);
 

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::folder::Folder;
-use super::{Sealed, StoreError};
+use super::{Proved, StoreError};
 use crate::oci::{Algorithm, Digest};
 
 #[derive(Debug)]
@@ -31,11 +31,12 @@ impl Trees {
         Ok(trees)
     }
 
-    /// Moves the sealed file to its place, over what is there. When the name cannot be synced the blob is dropped.
-    pub(super) fn admit(&self, sealed: &Sealed) -> Result<(), StoreError> {
-        let name = sealed.digest().hex();
-        let shard = self.of(sealed.digest()).shard_to_write(sealed.digest())?;
-        sealed.place(&shard, &name)?;
+    /// Syncs the file and moves it to its place, over what is there. When the name cannot be synced the blob is dropped.
+    pub(super) fn admit(&self, proved: &Proved) -> Result<(), StoreError> {
+        let name = proved.digest().hex();
+        proved.sync()?;
+        let shard = self.of(proved.digest()).shard_to_write(proved.digest())?;
+        proved.place(&shard, &name)?;
         if let Err(error) = shard.sync() {
             shard.remove(&name)?;
             return Err(error.into());

@@ -8,11 +8,13 @@ mod images;
 mod prefetch;
 pub mod prune;
 mod request;
+mod tags;
 pub mod uploads;
 
 pub use collect::{Gathering, Tempo, keep_collecting};
-pub use history::MoveEvent;
+pub use history::HistoryEvent;
 pub use images::{Copy, Names, Outcome, Room};
 pub use prefetch::{Event, Order};
 pub use prune::{PruneEvent, PruneOrder};
 pub use request::{Reply, Request, carry_out};
+pub use tags::TagEvent;

@@ -12,6 +12,7 @@ use super::history::history;
 use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
 use super::prune::{PruneOrder, prune};
+use super::tags;
 use crate::registry::{Registry, Sweep};
 
 /// Replies that may wait for a slow listener.
@@ -32,6 +33,11 @@ pub enum Request {
     Delete(Names),
     Purge(Names),
     Copy(Copy),
+    /// Of images with a tag.
+    Refresh(Vec<String>),
+    /// As `NAME:TAG` or `NAME:TAG@DIGEST`.
+    Pin(Vec<String>),
+    Unpin(Vec<String>),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -79,6 +85,9 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Delete(names) => images::delete(registry, names, teller).await,
             Request::Purge(names) => images::purge(registry, names, teller).await,
             Request::Copy(order) => images::copy(registry, order, teller).await,
+            Request::Refresh(images) => tags::refresh(registry, images, teller).await,
+            Request::Pin(images) => tags::pin(registry, images, teller).await,
+            Request::Unpin(images) => tags::unpin(registry, images, teller).await,
             Request::Prune(order) => prune(registry, order, teller).await,
             Request::History(image) => history(registry, image, teller).await,
         };

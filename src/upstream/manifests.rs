@@ -2,7 +2,7 @@
 //! asked for by digest, it has that digest.
 
 use http::Method;
-use http::header::{ACCEPT, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::header::{ACCEPT, CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -15,6 +15,8 @@ use super::{Budget, Cause, HeadAnswer, ManifestAnswer, Refusal};
 use crate::oci::{Digest, Reference, RepositoryName};
 
 const LONGEST_MANIFEST: usize = 4 << 20;
+/// A longer one is not worth its memory.
+const LONGEST_ETAG: usize = 512;
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Always all of them, whatever the client accepts: what comes is kept for every client.
@@ -78,14 +80,14 @@ impl Upstream {
             (Reference::Tag(_), told) => told,
         };
         let size = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        Ok(HeadAnswer { digest, media_type, size })
+        Ok(HeadAnswer { digest, etag: strong_etag(headers), media_type, size })
     }
 
     async fn manifest_from(&self, endpoint: &Endpoint, name: &RepositoryName, reference: &Reference) -> Result<ManifestAnswer, Trouble> {
         let ask = question(Kind::Manifest, Method::GET, name, reference, false);
         let reply = self.request(endpoint, &ask).await?;
         let sent_type = media_type(reply.response.headers());
-        let told = told_digest(reply.response.headers());
+        let (told, etag) = (told_digest(reply.response.headers()), strong_etag(reply.response.headers()));
         let bytes = read_all(reply.response, LONGEST_MANIFEST).await?.ok_or_else(|| malformed("it is larger than 4 MiB"))?;
         let media_type = type_of(sent_type.as_deref(), &bytes)?;
         let expected = match reference {
@@ -94,8 +96,8 @@ impl Upstream {
         };
         match expected {
             Some(digest) if !digest.matches(&bytes) => Err(Cause::WrongBytes(digest).into()),
-            Some(digest) => Ok(ManifestAnswer { bytes, media_type, digest }),
-            None => Ok(ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type }),
+            Some(digest) => Ok(ManifestAnswer { bytes, media_type, digest, etag }),
+            None => Ok(ManifestAnswer { digest: Digest::of(&bytes), bytes, media_type, etag }),
         }
     }
 }
@@ -115,6 +117,12 @@ fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, reference:
 
 fn told_digest(headers: &HeaderMap) -> Option<Digest> {
     headers.get("docker-content-digest")?.to_str().ok()?.parse().ok()
+}
+
+/// A weak one does not say that the bytes are the same.
+fn strong_etag(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(ETAG)?.to_str().ok()?;
+    (text.starts_with('"') && text.len() <= LONGEST_ETAG).then(|| text.to_owned())
 }
 
 /// As much of a manifest as tells its type.

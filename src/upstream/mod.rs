@@ -86,19 +86,22 @@ impl Budget {
     }
 }
 
-/// A manifest as the upstream sent it, verified where it was asked for by digest.
+/// A manifest as the upstream sent it, verified where it was asked for by digest. An ETag is the strong kind: as long as it is
+/// the same, so are the bytes.
 #[derive(Clone, Debug)]
 pub struct ManifestAnswer {
     pub bytes: Bytes,
     pub media_type: String,
     pub digest: Digest,
+    pub etag: Option<String>,
 }
 
 /// What a HEAD of a manifest told.
 #[derive(Clone, Debug)]
 pub struct HeadAnswer {
-    /// `None` where the upstream does not say: ask with GET.
+    /// `None` where the upstream does not say: compare the ETag, or ask with GET.
     pub digest: Option<Digest>,
+    pub etag: Option<String>,
     pub media_type: String,
     pub size: Option<u64>,
 }

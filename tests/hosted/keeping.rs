@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use entrepot::config::Redeploy;
 use entrepot::oci::RepositoryName;
-use entrepot::upkeep::{MoveEvent, PruneEvent, PruneOrder, Reply, Request, control};
-use serde::de::DeserializeOwned;
+use entrepot::upkeep::{HistoryEvent, PruneEvent, PruneOrder, Request};
 use serde_json::json;
 
 use super::rules::rule;
@@ -29,22 +28,9 @@ async fn push(app: &App, name: &str, tag: &str, image: &Built) {
     until("the clock goes on", async || millisecond() > pushed).await;
 }
 
-/// What the running server tells when a command asks it, or why it cannot.
-async fn asked<Event: DeserializeOwned>(app: &App, request: Request) -> Result<Vec<Event>, String> {
-    let mut replies = control::ask(&app.data(), &request).await.unwrap().expect("a server is running");
-    let mut told = Vec::new();
-    loop {
-        match replies.recv().await.expect("an answer has an end") {
-            Reply::Event(event) => told.push(serde_json::from_value(event).unwrap()),
-            Reply::Done => return Ok(told),
-            Reply::Failed(why) => return Err(why),
-        }
-    }
-}
-
 async fn pruned(app: &App, repositories: &[&str], dry_run: bool) -> Vec<PruneEvent> {
     let repositories = repositories.iter().map(|name| (*name).to_owned()).collect();
-    asked(app, Request::Prune(PruneOrder { repositories, dry_run })).await.unwrap()
+    app.command(Request::Prune(PruneOrder { repositories, dry_run })).await.unwrap()
 }
 
 fn tags(told: &[PruneEvent]) -> Vec<String> {
@@ -93,13 +79,19 @@ async fn a_command_is_told_what_became_of_a_tag() {
         push(&app, "team/app", tag, &image).await;
     }
     pruned(&app, &[], false).await;
-    let digest = Some(image.digest().to_string());
-    let told: Vec<MoveEvent> = asked(&app, Request::History("team/app:a".into())).await.unwrap();
-    let steps: Vec<_> = told.into_iter().map(|step| (step.repository, step.by, step.from, step.to)).collect();
-    let step = |by: &str, from: &Option<String>, to: &Option<String>| ("team/app".to_owned(), by.to_owned(), from.clone(), to.clone());
-    assert_eq!(steps, [step("alice", &None, &digest), step("entrepot:prune", &digest, &None)]);
+    let digest = Some(image.digest());
+    let told: Vec<HistoryEvent> = app.command(Request::History("team/app:a".into())).await.unwrap();
+    let steps: Vec<_> = told
+        .into_iter()
+        .map(|event| match event {
+            HistoryEvent::Moved { repository, by, from, to, .. } => (repository, by, from, to),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let step = |by: &str, from, to| ("team/app".to_owned(), by.to_owned(), from, to);
+    assert_eq!(steps, [step("alice", None, digest), step("entrepot:prune", digest, None)]);
     for (name, expected) in [("team/app:never", "team/app:never"), ("NO", "no image name"), (&format!("a@{}", image.digest()), "digest")] {
-        let why = asked::<MoveEvent>(&app, Request::History(name.to_owned())).await.unwrap_err();
+        let why = app.command::<HistoryEvent>(Request::History(name.to_owned())).await.unwrap_err();
         assert!(why.contains(expected), "{why}");
     }
 }

@@ -106,7 +106,7 @@ async fn where_a_rule_says_read_only_nothing_is_begun_and_elsewhere_all_goes_on(
 /// Where, by whom, from what and to what an image's tag was moved.
 async fn moves(app: &App, image: &str) -> Vec<(String, String, Option<Digest>, Option<Digest>)> {
     let found = app.registry().history(&image.parse().unwrap()).await.unwrap();
-    let told = found.into_iter().flat_map(|(repository, moves)| moves.into_iter().map(move |step| (repository.to_string(), step)));
+    let told = found.into_iter().flat_map(|past| past.moves.into_iter().map(move |step| (past.repository.to_string(), step)));
     told.map(|(repository, step)| (repository, step.by, step.from, step.to)).collect()
 }
 
@@ -146,7 +146,7 @@ async fn a_cached_tag_has_moved_when_the_upstream_moved_it_and_not_when_it_was_a
             app.anonymous().get("/v2/nginx/manifests/latest").await.expect(200);
             app.anonymous().head("/v2/docker.io/library/nginx/manifests/latest").await.expect(200);
         }
-        told.push(("docker.io/library/nginx".to_owned(), String::new(), before, Some(image.digest)));
+        told.push(("docker.io/library/nginx".to_owned(), "docker.io".to_owned(), before, Some(image.digest)));
         before = Some(image.digest);
     }
     assert_eq!(moves(&app, "nginx").await, told);

@@ -8,7 +8,7 @@ use super::app::*;
 /// A tag of each, as pushes and pulls leave them.
 async fn fill(app: &App, repositories: impl IntoIterator<Item = Repository>) {
     let tag: Tag = "v1".parse().unwrap();
-    let row = TagRow { digest: Digest::of(b"m"), at: 1, by: String::new() };
+    let row = TagRow::new(Digest::of(b"m"), 1, "");
     let change = |repository| Change::Tag { repository, tag: tag.clone(), row: row.clone() };
     app.registry().index().commit(vec![], repositories.into_iter().map(change).collect(), Promise::Appended).await.unwrap();
 }

@@ -160,8 +160,23 @@ fn each_fault_of_an_upstream_is_told_likewise() {
             "3: upstream.visibility: \"private\" is not known; write \"auto\", \"public\" or \"signed-in\"",
         ),
         ("[[upstream]]\nregistry = \"a.b\"\nsegments = 0", "3: upstream.segments: expected a whole number from 1 to 1000000"),
-        ("[[upstream]]\nregistry = \"a.b\"\ncooldown = \"3d\"", "3: upstream.cooldown: not in this version; remove it"),
-        ("[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]", "3: upstream.freshness: not in this version; remove it"),
+        ("[[upstream]]\nregistry = \"a.b\"\ncooldown = 3", "3: upstream.cooldown: a duration needs a unit; write \"3s\" for seconds"),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]\nttl = \"7d\"",
+            "3: upstream.freshness.tags: every rule needs the tags that it is for, like tags = \"v*\", or the repositories; for all of them set tag_ttl and cooldown",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]\ntags = \"v*\"",
+            "3: upstream.freshness.ttl: every rule needs something to say: ttl = \"7d\", or cooldown = \"3d\", or both",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]\ntags = []\nttl = \"7d\"",
+            "4: upstream.freshness.tags: the list is empty; it needs at least one",
+        ),
+        (
+            "[[upstream]]\nregistry = \"a.b\"\n[[upstream.freshness]]\ntag = \"v*\"\nrepositories = \"**\"\nttl = \"7d\"",
+            "4: unknown key `upstream.freshness.tag`; did you mean `tags`?",
+        ),
         (
             "[[upstream]]\nregistry = \"a.b\"\nproxy = \"socks5://x:1\"",
             "3: upstream.proxy: not an http:// or https:// address; write it like \"http://proxy.example.com:3128\"",

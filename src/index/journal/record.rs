@@ -39,7 +39,7 @@ pub struct Begin {
 }
 
 /// The format of files that are written now.
-pub const FORMAT: u16 = 2;
+pub const FORMAT: u16 = 3;
 
 /// Appends a record to `buffer`.
 pub fn write(buffer: &mut Vec<u8>, position: u64, kind: Kind, payload: &impl Serialize) {

@@ -8,7 +8,7 @@ use super::serving::State;
 use super::writer::Writer;
 use super::{Engine, Options, mark};
 use crate::index::journal;
-use crate::index::table::{Batch, Held, Sled, Table, TableError};
+use crate::index::table::{Batch, Disk, TableError};
 
 impl Writer {
     /// Opens the sled of a clean close; whether it serves.
@@ -24,16 +24,16 @@ impl Writer {
         if !folder.is_dir() {
             return false;
         }
-        let opened = Held::open(self.options.table_patience, move || Sled::open(&folder));
-        match opened.and_then(|held| Ok((held.write(Table::position)?, held))) {
-            Ok((position, held)) if position == self.journal.position() => {
+        let opened = Disk::open(self.options.table_patience, folder);
+        match opened.and_then(|disk| Ok((disk.look(|table| table.position())?, disk))) {
+            Ok((position, disk)) if position == self.journal.position() => {
                 self.folder = number;
-                self.serving.set(State::Sled(Arc::new(held)));
+                self.serving.set(State::Sled(Arc::new(disk)));
                 true
             }
-            Ok((position, held)) => {
+            Ok((position, disk)) => {
                 tracing::info!(position, journal = self.journal.position(), "the index is not where the journal is; it is read back");
-                drop(Held::close(Arc::new(held)));
+                drop(Disk::close(Arc::new(disk)));
                 false
             }
             Err(error) => {
@@ -72,17 +72,17 @@ impl Writer {
     }
 
     /// Lets the refilled sled serve instead of memory.
-    pub(super) fn take_over(&mut self, number: u64, held: Arc<Held<Sled>>) {
+    pub(super) fn take_over(&mut self, number: u64, disk: Arc<Disk>) {
         let Some(refill) = self.refill.take() else { return };
         let position = self.journal.position();
-        let caught_up = refill.catch_up(&held).and_then(|_| held.write(move |table| table.apply(&Batch::new(), position)));
+        let caught_up = refill.catch_up(&disk).and_then(|_| disk.apply(Batch::new(), position));
         match caught_up {
             Ok(()) => {
                 self.folder = number;
-                self.serving.set(State::Sled(held));
+                self.serving.set(State::Sled(disk));
             }
             Err(error) => {
-                held.abandon();
+                disk.abandon();
                 self.log_given_up(&error);
             }
         }
@@ -90,8 +90,8 @@ impl Writer {
 
     /// sled failed: memory is filled from the journal and serves until the next start.
     pub(super) fn give_up(&mut self, error: &TableError) {
-        if let State::Sled(held) = self.serving.now() {
-            held.abandon();
+        if let State::Sled(disk) = self.serving.now() {
+            disk.abandon();
             self.log_given_up(error);
             self.fill();
         }

@@ -16,7 +16,7 @@ mod tests;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -97,7 +97,7 @@ pub struct OpenError {
 
 /// The index of one data folder.
 pub struct Local {
-    messages: mpsc::Sender<Message>,
+    messages: flume::Sender<Message>,
     serving: Arc<Serving>,
     leases: Leases,
     patience: Duration,
@@ -115,7 +115,7 @@ impl Local {
         let journal = opened.await.map_err(std::io::Error::other).and_then(|journal| journal);
         let journal = journal.map_err(failed(options.journal()))?;
 
-        let (messages, received) = mpsc::channel();
+        let (messages, received) = flume::unbounded();
         let serving = Arc::new(Serving::default());
         let leases = Leases::default();
         let local = Local { messages: messages.clone(), serving: Arc::clone(&serving), leases: leases.clone(), patience: options.patience };

@@ -19,13 +19,10 @@ impl Local {
         loop {
             match self.ready().await? {
                 State::Memory(table) => return look(&*table).map_err(|error| Unavailable::Broken(error.0)),
-                State::Sled(held) => {
-                    let look = look.clone();
-                    match held.read(move |table| look(table)).await {
-                        Ok(found) => return Ok(found),
-                        Err(error) => self.give_up(held, error).await?,
-                    }
-                }
+                State::Sled(disk) => match disk.read(look.clone()).await {
+                    Ok(found) => return Ok(found),
+                    Err(error) => self.give_up(disk, error).await?,
+                },
                 // ready() returns nothing else.
                 State::Filling | State::Broken(_) => return Err(Unavailable::Filling),
             }

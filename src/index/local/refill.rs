@@ -2,12 +2,12 @@
 //! row, and made after the copy.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mark;
 use super::writer::Message;
-use crate::index::table::{Batch, Held, Memory, Sled, Table, TableError};
+use crate::index::table::{Batch, Disk, Memory, Table, TableError};
 
 /// Rows written in one batch.
 const ROWS: usize = 1_000;
@@ -24,7 +24,7 @@ pub struct Plan {
     pub tables: PathBuf,
     pub patience: Duration,
     pub roomy: Arc<dyn Fn() -> bool + Send + Sync>,
-    pub messages: mpsc::Sender<Message>,
+    pub messages: flume::Sender<Message>,
 }
 
 impl Refill {
@@ -47,28 +47,28 @@ impl Refill {
     }
 
     /// Makes what was gathered in sled; whether there was anything.
-    pub fn catch_up(&self, held: &Held<Sled>) -> Result<bool, TableError> {
+    pub fn catch_up(&self, disk: &Disk) -> Result<bool, TableError> {
         let mut rest = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().peekable();
         let any = rest.peek().is_some();
         while rest.peek().is_some() {
             let batch: Batch = rest.by_ref().take(ROWS).collect();
-            held.write(move |table| table.apply(&batch, 0))?;
+            disk.apply(batch, 0)?;
         }
         Ok(any)
     }
 
-    fn run(&self, plan: Plan) -> Result<(u64, Arc<Held<Sled>>), TableError> {
+    fn run(&self, plan: Plan) -> Result<(u64, Arc<Disk>), TableError> {
         let number = mark::clear(&plan.tables).map_err(|error| TableError(error.to_string()))?;
         let folder = mark::folder(&plan.tables, number);
-        let held = Arc::new(Held::open(plan.patience, move || Sled::open(&folder))?);
-        let filled = self.copy(&plan, &held);
+        let disk = Arc::new(Disk::open(plan.patience, folder)?);
+        let filled = self.copy(&plan, &disk);
         if filled.is_err() {
-            held.abandon();
+            disk.abandon();
         }
-        filled.map(|()| (number, held))
+        filled.map(|()| (number, disk))
     }
 
-    fn copy(&self, plan: &Plan, held: &Held<Sled>) -> Result<(), TableError> {
+    fn copy(&self, plan: &Plan, disk: &Disk) -> Result<(), TableError> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let begun = Instant::now();
@@ -78,7 +78,7 @@ impl Refill {
             check_room(plan)?;
             let full = rows.len() == ROWS;
             let batch: Batch = rows.into_iter().map(|(key, value)| (key, Some(value))).collect();
-            held.write(move |table| table.apply(&batch, 0))?;
+            disk.apply(batch, 0)?;
             if full {
                 // Nobody waits for this: as much rest as work.
                 std::thread::sleep(begun.elapsed());
@@ -86,7 +86,7 @@ impl Refill {
         }
         for _ in 0..ROUNDS {
             check_room(plan)?;
-            if !self.catch_up(held)? {
+            if !self.catch_up(disk)? {
                 break;
             }
         }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::writer::Message;
 use super::{Local, stopped};
-use crate::index::table::{Held, Memory, Sled, TableError};
+use crate::index::table::{Disk, Memory, TableError};
 use crate::index::{Health, Unavailable};
 
 /// What serves.
@@ -17,7 +17,7 @@ pub enum State {
     #[default]
     Filling,
     Memory(Arc<Memory>),
-    Sled(Arc<Held<Sled>>),
+    Sled(Arc<Disk>),
     /// The journal does not read; the text says why.
     Broken(String),
 }
@@ -73,7 +73,7 @@ impl Serving {
 
 impl Local {
     /// Tells the writer that sled failed, and returns when it has taken note: then sled serves no more.
-    pub(super) async fn give_up(&self, held: Arc<Held<Sled>>, error: TableError) -> Result<(), Unavailable> {
-        self.ask(|answer| Message::GiveUp(held, error, answer)).await.ok_or_else(stopped)
+    pub(super) async fn give_up(&self, disk: Arc<Disk>, error: TableError) -> Result<(), Unavailable> {
+        self.ask(|answer| Message::GiveUp(disk, error, answer)).await.ok_or_else(stopped)
     }
 }

@@ -20,7 +20,7 @@ pub fn tag(text: &str) -> Tag {
 }
 
 pub fn tagged(name: &str, text: &str, content: &str) -> Change {
-    Change::Tag { repository: here(name), tag: tag(text), row: TagRow { digest: digest(content), at: 1, by: "alice".into() } }
+    Change::Tag { repository: here(name), tag: tag(text), row: TagRow::new(digest(content), 1, "alice") }
 }
 
 pub fn live(content: &str, size: u64) -> Change {
@@ -254,6 +254,13 @@ pub async fn a_tags_row_can_be_expected_to_the_letter(index: Subject) {
         async |tags| index.commit(vec![among(tags)], vec![Change::RemoveRepository { repository: here("app") }], Promise::Durable).await;
     assert_eq!(remove(&["v1"]).await, Err(CommitError::Refused(among(&["v1"]).into())));
     assert_eq!(remove(&["v1", "v2", "never"]).await, Ok(()));
+
+    let pinned =
+        Change::Tag { repository: here("app"), tag: tag("v1"), row: TagRow { pinned: Some(1), ..TagRow::new(digest("m"), 1, "") } };
+    make(&index, vec![pinned, tagged("app", "v2", "m")]).await;
+    let among = |tags: &[&str]| Expect::PinnedAmong(here("app"), tags.iter().map(|text| tag(text)).collect());
+    assert_eq!(index.commit(vec![among(&["v2"])], vec![], Promise::Durable).await, Err(CommitError::Refused(among(&["v2"]).into())));
+    assert_eq!(index.commit(vec![among(&["v1"])], vec![], Promise::Durable).await, Ok(()));
 }
 
 pub async fn lists_come_in_order_and_in_pages(index: Subject) {
@@ -261,7 +268,7 @@ pub async fn lists_come_in_order_and_in_pages(index: Subject) {
         make(&index, ["v2", "latest", "V1"].map(|text| tagged(name, text, "m")).to_vec()).await;
     }
     let upstream = Repository::upstream("ghcr.io", &"z/z".parse().unwrap());
-    let row = TagRow { digest: digest("m"), at: 1, by: String::new() };
+    let row = TagRow::new(digest("m"), 1, "");
     make(&index, vec![Change::Tag { repository: upstream.clone(), tag: tag("x"), row }]).await;
 
     let names = |found: Vec<(Tag, TagRow)>| found.into_iter().map(|(tag, _)| tag.to_string()).collect::<Vec<_>>();

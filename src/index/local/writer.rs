@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,7 @@ use super::serving::{Serving, State};
 use super::{Options, mark};
 use crate::index::journal::{self, Journal};
 use crate::index::lease::Leases;
-use crate::index::table::{Batch, Held, Sled, Table, TableError};
+use crate::index::table::{Batch, Disk, Table, TableError};
 use crate::index::{Change, CommitError, Expect, Promise};
 
 /// Commits in one group: bounds how long the first waits for the last.
@@ -38,9 +38,9 @@ type Answer = oneshot::Sender<Result<(), CommitError>>;
 pub enum Message {
     Commit(Commit, Answer),
     /// A reader found sled failing.
-    GiveUp(Arc<Held<Sled>>, TableError, oneshot::Sender<()>),
+    GiveUp(Arc<Disk>, TableError, oneshot::Sender<()>),
     /// A refill ended: the folder's number and the sled in it.
-    Refilled(Result<(u64, Arc<Held<Sled>>), TableError>),
+    Refilled(Result<(u64, Arc<Disk>), TableError>),
     Close(oneshot::Sender<()>),
     Stop,
 }
@@ -50,7 +50,7 @@ pub struct Writer {
     pub(super) journal: Journal,
     pub(super) serving: Arc<Serving>,
     leases: Leases,
-    pub(super) messages: mpsc::Sender<Message>,
+    pub(super) messages: flume::Sender<Message>,
     pub(super) refill: Option<Refill>,
     /// The number of the folder of the sled that serves.
     pub(super) folder: u64,
@@ -65,14 +65,14 @@ impl Writer {
         journal: Journal,
         serving: Arc<Serving>,
         leases: Leases,
-        messages: mpsc::Sender<Message>,
-        received: mpsc::Receiver<Message>,
+        messages: flume::Sender<Message>,
+        received: flume::Receiver<Message>,
     ) -> io::Result<()> {
         let writer = Writer { options, journal, serving, leases, messages, refill: None, folder: 0, sync_at: None, merging: None };
         std::thread::Builder::new().name("index-writer".into()).spawn(move || writer.run(&received)).map(drop)
     }
 
-    fn run(mut self, received: &mpsc::Receiver<Message>) {
+    fn run(mut self, received: &flume::Receiver<Message>) {
         if !self.trust_sled() {
             self.fill();
             self.start_refill();
@@ -81,13 +81,13 @@ impl Writer {
         while let Some(message) = left_over.take().or_else(|| self.next(received)) {
             match message {
                 Message::Commit(commit, answer) => left_over = self.group(commit, answer, received),
-                Message::GiveUp(held, error, answer) => {
-                    if matches!(self.serving.now(), State::Sled(serving) if Arc::ptr_eq(&serving, &held)) {
+                Message::GiveUp(disk, error, answer) => {
+                    if matches!(self.serving.now(), State::Sled(serving) if Arc::ptr_eq(&serving, &disk)) {
                         self.give_up(&error);
                     }
                     let _ = answer.send(());
                 }
-                Message::Refilled(Ok((number, held))) => self.take_over(number, held),
+                Message::Refilled(Ok((number, disk))) => self.take_over(number, disk),
                 Message::Refilled(Err(error)) => self.log_given_up(&error),
                 Message::Close(answer) => {
                     self.close();
@@ -104,13 +104,13 @@ impl Writer {
     }
 
     /// The next message; meanwhile, syncs what is due.
-    fn next(&mut self, received: &mpsc::Receiver<Message>) -> Option<Message> {
+    fn next(&mut self, received: &flume::Receiver<Message>) -> Option<Message> {
         loop {
             let Some(at) = self.sync_at else { return received.recv().ok() };
             match received.recv_timeout(at.saturating_duration_since(Instant::now())) {
                 Ok(message) => return Some(message),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.sync(),
-                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(flume::RecvTimeoutError::Timeout) => self.sync(),
+                Err(flume::RecvTimeoutError::Disconnected) => return None,
             }
         }
     }
@@ -123,7 +123,7 @@ impl Writer {
     }
 
     /// Makes one group, beginning with this commit; returns the message that ended it.
-    fn group(&mut self, commit: Commit, answer: Answer, received: &mpsc::Receiver<Message>) -> Option<Message> {
+    fn group(&mut self, commit: Commit, answer: Answer, received: &flume::Receiver<Message>) -> Option<Message> {
         let (mut commits, mut answers, mut left_over) = (vec![commit], vec![answer], None);
         while commits.len() < GROUP {
             match received.try_recv() {
@@ -190,9 +190,9 @@ impl Writer {
         if matches!(self.serving.now(), State::Sled(_)) && !(self.options.roomy)() {
             self.give_up(&no_room());
         }
-        if let State::Sled(held) = self.serving.now() {
+        if let State::Sled(disk) = self.serving.now() {
             let (commits, leased) = (Arc::clone(commits), leased.clone());
-            match held.write(move |table| judge(table, at, &commits, &leased)) {
+            match disk.look(move |table| judge(table, at, &commits, &leased)) {
                 Ok(judged) => return Ok(judged),
                 Err(error) => self.give_up(&error),
             }
@@ -208,8 +208,8 @@ impl Writer {
     fn apply(&mut self, batch: Batch) {
         let position = self.journal.position();
         match self.serving.now() {
-            State::Sled(held) => {
-                if let Err(error) = held.write(move |table| table.apply(&batch, position)) {
+            State::Sled(disk) => {
+                if let Err(error) = disk.apply(batch, position) {
                     // Filled from the journal, memory has this batch too.
                     self.give_up(&error);
                 }
@@ -259,17 +259,13 @@ impl Writer {
         let _ = self.journal.sync();
         let state = self.serving.now();
         self.serving.set(State::Broken("it is closed".into()));
-        let State::Sled(held) = state else { return };
-        let position = self.journal.position();
-        let flushed = held.write(move |table| {
-            table.apply(&Batch::new(), position)?;
-            table.flush()
-        });
+        let State::Sled(disk) = state else { return };
+        let flushed = disk.apply(Batch::new(), self.journal.position()).and_then(|()| disk.flush());
         let closed = match flushed {
-            Ok(()) if self.journal.is_sound() && (self.options.roomy)() => Held::close(held),
+            Ok(()) if self.journal.is_sound() && (self.options.roomy)() => Disk::close(disk),
             Ok(()) => return,
             Err(error) => {
-                held.abandon();
+                disk.abandon();
                 Err(error)
             }
         };

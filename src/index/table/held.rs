@@ -2,11 +2,11 @@
 //! panics, and is waited for a limited time. After the first failure the table is never touched again, not even dropped.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use flume::{Receiver, Sender, unbounded};
 use tokio::sync::oneshot;
 
 use super::{Table, TableError};
@@ -31,10 +31,10 @@ impl<T: Table + 'static> Held<T> {
     /// # Errors
     /// `open` failed, panicked, or took longer than `patience`.
     pub fn open(patience: Duration, open: impl FnOnce() -> Result<T, TableError> + Send + 'static) -> Result<Held<T>, TableError> {
-        let (answer, opened) = mpsc::sync_channel(1);
+        let (answer, opened) = flume::bounded(1);
         spawn(move || {
             // Nobody waits any more: the table must not be dropped, for that too may hang.
-            if let Err(mpsc::SendError(late)) = answer.send(caught(open)) {
+            if let Err(flume::SendError(late)) = answer.send(caught(open)) {
                 std::mem::forget(late);
             }
         })?;
@@ -64,7 +64,7 @@ impl<T: Table + 'static> Held<T> {
 
     /// Runs the writer's call and waits for it on this thread.
     pub fn write<R: Send + 'static>(&self, call: impl FnOnce(&T) -> Result<R, TableError> + Send + 'static) -> Result<R, TableError> {
-        let (answer, answered) = mpsc::sync_channel(1);
+        let (answer, answered) = flume::bounded(1);
         let job: Job<T> = Box::new(move |table| drop(answer.send(caught(|| call(table)))));
         self.send(&self.writes, job)?;
         answered.recv_timeout(self.patience).map_err(|_| too_slow(self.patience))?
@@ -80,13 +80,14 @@ impl<T: Table + 'static> Held<T> {
         first
     }
 
-    /// Drops the table once nobody uses it any more, and returns when that is done.
+    /// Drops the table once nobody uses it any more, and returns when that is done. `owner` is what holds it.
     ///
     /// # Errors
     /// Somebody still uses it, or it hangs.
-    pub fn close(held: Arc<Held<T>>) -> Result<(), TableError> {
-        let (patience, table) = (held.patience, Arc::downgrade(&held.table));
-        drop(held);
+    pub fn close<O>(owner: Arc<O>, held: impl FnOnce(&O) -> &Held<T>) -> Result<(), TableError> {
+        let Held { patience, table, .. } = held(&owner);
+        let (patience, table) = (*patience, Arc::downgrade(table));
+        drop(owner);
         let end = Instant::now() + patience;
         while table.strong_count() > 0 {
             if Instant::now() > end {
@@ -97,13 +98,21 @@ impl<T: Table + 'static> Held<T> {
         Ok(())
     }
 
-    fn send(&self, queue: &Sender<Job<T>>, job: Job<T>) -> Result<(), TableError> {
-        let gone = || TableError("it was abandoned".into());
+    /// Does what needs no table, as long as the table is not abandoned.
+    pub fn unless_abandoned<R>(&self, run: impl FnOnce() -> R) -> Result<R, TableError> {
         match self.abandoned.load(Ordering::Acquire) {
             true => Err(gone()),
-            false => queue.send(job).map_err(|_| gone()),
+            false => Ok(run()),
         }
     }
+
+    fn send(&self, queue: &Sender<Job<T>>, job: Job<T>) -> Result<(), TableError> {
+        self.unless_abandoned(|| queue.send(job))?.map_err(|_| gone())
+    }
+}
+
+fn gone() -> TableError {
+    TableError("it was abandoned".into())
 }
 
 fn work<T>(table: &T, jobs: &Receiver<Job<T>>) {
@@ -146,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_that_hangs_is_an_error_and_the_writer_is_not_held_up_by_readers() {
         let held = held(100);
-        let (release, wait) = mpsc::channel::<()>();
+        let (release, wait) = flume::unbounded::<()>();
         let error = held.read(move |_| wait.recv().map_err(|_| TableError("too late".into()))).await.unwrap_err();
         assert!(error.0.contains("did not answer"), "{error}");
         held.write(|table| table.apply(&Batch::new(), 7)).unwrap();

@@ -1,15 +1,18 @@
 //! Tables: where the rows lie. A table knows keys and bytes, nothing of what they mean, and may be lost at any time:
 //! it is derived from the journal.
 
+mod disk;
 mod held;
 mod memory;
+mod newest;
 mod sled;
 
 use std::collections::BTreeMap;
 
-pub use held::Held;
+pub use disk::Disk;
+use held::Held;
 pub use memory::Memory;
-pub use sled::Sled;
+use sled::Sled;
 
 /// Puts (`Some`) and deletes (`None`) that become visible together.
 pub type Batch = BTreeMap<Vec<u8>, Option<Vec<u8>>>;

@@ -9,12 +9,11 @@ use super::progress::End;
 use crate::index::{Change, Promise};
 use crate::store::Proved;
 
-/// Syncs and admits the bytes, then records them and the link of every confirmed repository.
+/// Admits the bytes, then records them and the link of every confirmed repository.
 pub(super) async fn land(board: &Board, flight: &Flight, proved: Proved, size: u64) -> Result<(), FetchError> {
     let digest = flight.digest;
-    let sealed = proved.sync().await?;
     let _lease = board.index.claim(&[digest]).await?;
-    board.store.admit(sealed).await?;
+    board.store.admit(proved).await?;
     let repositories = flight.roster().close();
     let links = repositories.into_iter().map(|repository| Change::Link { repository, digest });
     let changes = std::iter::once(Change::Live { digest, size }).chain(links).collect();

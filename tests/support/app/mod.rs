@@ -19,7 +19,9 @@ use entrepot::config::{Settings, Upstream};
 use entrepot::oci::Digest;
 use entrepot::registry::Registry;
 use entrepot::registry::flight::Tuning;
+use entrepot::upkeep::{Reply, Request, control};
 use entrepot::upstream::Deadlines;
+use serde::de::DeserializeOwned;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -122,6 +124,19 @@ impl App {
     /// Waits until what was fetched lies in the store: the bytes reach a client a moment before.
     pub async fn landed(&self) {
         until("every flight lands", async || self.registry().flights() == 0).await;
+    }
+
+    /// What the running server tells when a command asks it, or why it cannot.
+    pub async fn command<Event: DeserializeOwned>(&self, request: Request) -> Result<Vec<Event>, String> {
+        let mut replies = control::ask(&self.data(), &request).await.unwrap().expect("a server is running");
+        let mut told = Vec::new();
+        loop {
+            match replies.recv().await.expect("an answer has an end") {
+                Reply::Event(event) => told.push(serde_json::from_value(event).unwrap()),
+                Reply::Done => return Ok(told),
+                Reply::Failed(why) => return Err(why),
+            }
+        }
     }
 
     /// Ends the server as SIGTERM does.

@@ -128,6 +128,8 @@ impl Content {
             return Reply::error(404, if path.contains("/blobs/") { "BLOB_UNKNOWN" } else { "MANIFEST_UNKNOWN" });
         };
         let digest = Digest::of(&bytes).to_string();
+        // Tells that the bytes are the same, and not their digest.
+        let etag = format!("\"v-{}\"", &digest[digest.len() - 20..]);
         let whole = bytes.len();
         let reply = match request.header("range").and_then(|text| range(text, whole)) {
             Some(range) if range.start >= whole => Reply::error(416, "RANGE_INVALID"),
@@ -137,7 +139,7 @@ impl Content {
             }
             None => Reply::new(200, &kind, bytes),
         };
-        reply.with("Docker-Content-Digest", digest)
+        reply.with("Docker-Content-Digest", digest).with("ETag", etag)
     }
 }
 

@@ -257,6 +257,8 @@ impl FaultUpstream {
             allow: config::Patterns::new(&["**"]).expect("a pattern"),
             deny: config::Patterns::default(),
             tag_ttl: Duration::from_secs(600),
+            cooldown: Duration::ZERO,
+            freshness: Vec::new(),
             stale_if_error: None,
             negative_ttl: Duration::from_secs(30),
             connections: 16,

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tempfile::TempDir;
 
 use crate::oci::Digest;
-use crate::store::{BlobStore, Chunks, Draft, DraftName, FileStore, Sealed, StoreError};
+use crate::store::{BlobStore, Chunks, Draft, DraftName, FileStore, Proved, StoreError};
 
 pub(super) struct Cellar {
     files: FileStore,
@@ -46,8 +46,8 @@ impl BlobStore for Cellar {
     async fn uploads(&self) -> Result<Vec<String>, StoreError> {
         self.files.uploads().await
     }
-    async fn admit(&self, sealed: Sealed) -> Result<(), StoreError> {
-        self.files.admit(sealed).await
+    async fn admit(&self, proved: Proved) -> Result<(), StoreError> {
+        self.files.admit(proved).await
     }
     async fn read(&self, digest: &Digest, range: Range<u64>) -> Result<Option<Chunks>, StoreError> {
         self.files.read(digest, range).await
