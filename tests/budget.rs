@@ -197,15 +197,15 @@ async fn where_blobs_count_none_is_fetched_ahead_when_little_is_left() {
     let upstream = Upstream::new(&hub.upstream_settings("hub.test"), Deadlines::default()).unwrap();
     let (name, budget) = ("team/app".parse().unwrap(), Budget::lasting(LONG));
     for blob in &blobs {
-        assert!(upstream.affords_ahead().is_ok());
-        upstream.blob(&name, blob, 0, budget).await.unwrap();
+        assert!(upstream.affords_ahead(&name).is_ok());
+        upstream.blob(&name, blob, 0, None, budget).await.unwrap();
     }
-    let spared = upstream.affords_ahead().unwrap_err();
+    let spared = upstream.affords_ahead(&name).unwrap_err();
     assert!(spared.to_string().contains("3 of 10 pulls left, which are kept"), "{spared}");
-    let ahead = upstream.blob(&name, &blobs[0], 0, budget.of(Purpose::Prefetch)).await;
+    let ahead = upstream.blob(&name, &blobs[0], 0, None, budget.of(Purpose::Prefetch)).await;
     assert!(matches!(ahead, Err(Refusal::Failed { .. })));
     assert_eq!(hub.pulls(), (7, 0));
-    upstream.blob(&name, &blobs[0], 0, budget).await.unwrap();
+    upstream.blob(&name, &blobs[0], 0, None, budget).await.unwrap();
 }
 
 #[tokio::test]

@@ -127,6 +127,9 @@ async fn while_the_cdn_is_away_blobs_fail_and_are_no_404() {
         }
     }
     app.hub.heal();
+    // After two silences it is not asked before a back-off has ended.
+    let layer = format!("/v2/cold/blobs/{}", image.layers[0]);
+    until("the CDN is asked again", async || client.get(&layer).await.status == 200).await;
     client.pull("cold", "latest").await;
 }
 

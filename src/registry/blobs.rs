@@ -152,13 +152,13 @@ impl Registry {
         }
         telemetry::metrics::miss(telemetry::metrics::Kind::Blob);
         let budget = self.budget_of(reader);
-        let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
+        let size = self.index.edge(repository, digest).await?.map(|edge| edge.size);
+        let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone(), size });
         if want == Want::Head
             && let Some(total) = source.confirm(digest, budget).await.map_err(Miss::Refused)?
         {
             return Ok(Blob { digest: *digest, total: Some(total), from: From::Nowhere });
         }
-        let size = self.index.edge(repository, digest).await?.map(|edge| edge.size);
         let follower = self.board.join(digest, size, source, Wish::Client, budget).await?;
         let head = follower.head(budget).await?;
         if member.settings().prefetch_layers {
@@ -200,8 +200,8 @@ impl Registry {
             if let Some(why) = self.forbids(repository) {
                 return Err(Miss::Policy(why));
             }
-            member.upstream().affords_ahead().map_err(Miss::Refused)?;
-            let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone() });
+            member.upstream().affords_ahead(&repository.name).map_err(Miss::Refused)?;
+            let source = Arc::new(UpstreamSource { repository: repository.clone(), member: member.clone(), size: Some(child.size) });
             flights.push((child.digest, child.size, self.board.join(&child.digest, Some(child.size), source, wish, self.budget()).await?));
         }
         Ok(flights)
@@ -212,6 +212,8 @@ impl Registry {
 struct UpstreamSource {
     repository: Repository,
     member: Arc<Member>,
+    /// What a manifest says of the blob.
+    size: Option<u64>,
 }
 
 #[async_trait::async_trait]
@@ -231,8 +233,8 @@ impl Source for UpstreamSource {
     async fn open(&self, digest: &Digest, from: u64, until: Option<u64>, budget: Budget) -> Result<BlobAnswer, Refusal> {
         let (upstream, name) = (self.member.upstream(), &self.repository.name);
         let answer = match until {
-            None => upstream.blob(name, digest, from, budget).await?,
-            Some(until) => upstream.blob_part(name, digest, from..until, budget).await?,
+            None => upstream.blob(name, digest, from, self.size, budget).await?,
+            Some(until) => upstream.blob_part(name, digest, from..until, self.size, budget).await?,
         };
         let counted = answer.body.inspect_ok(|bytes| telemetry::metrics::bytes_in(bytes.len() as u64));
         Ok(BlobAnswer { body: counted.boxed(), ..answer })

@@ -100,7 +100,7 @@ impl Error {
                     Cause::Spared(scarcity) => (Kind::UpstreamLimited, Some(scarcity.wait)),
                     _ => (Kind::UpstreamFailed, None),
                 };
-                let message = format!("{what} is not cached here, and {source_name} could not be asked: it {cause}");
+                let message = format!("{what} is not cached here, and {source_name} could not be asked: {cause}");
                 Error { kind, message, retry_after, digests: Vec::new() }
             }
         }

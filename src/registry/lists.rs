@@ -155,18 +155,9 @@ impl Registry {
         // A list may have many pages: whoever asks leaves after his own time, and the next one finds it.
         let purpose = if old.is_some() { Purpose::Revalidate } else { Purpose::Miss };
         let budget = Budget::lasting(self.deadlines.budget * 6).of(purpose);
-        let this = self.this();
         let answer = lists.questions.ask(key.clone(), || {
-            let (lists, asked, repository) = (lists.clone(), question(budget), repository.clone());
-            async move {
-                let answer = asked.await.map(Arc::from);
-                if let Err(refusal @ Refusal::Failed { source_name, cause }) = &answer
-                    && this.is_news(&repository, refusal)
-                {
-                    tracing::warn!(%repository, source = %source_name, %cause, "the upstream could not be asked for a list");
-                }
-                lists.note(key, answer, weigh)
-            }
+            let (lists, asked) = (lists.clone(), question(budget));
+            async move { lists.note(key, asked.await.map(Arc::from), weigh) }
         });
         let wait = if old.is_some() { self.deadlines.stale_wait } else { self.deadlines.budget };
         match tokio::time::timeout(wait, self.within(reader, repository, answer)).await {

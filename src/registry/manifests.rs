@@ -257,16 +257,14 @@ impl Registry {
         if let Miss::Refused(refusal) = &miss {
             let ttl = self.member(&repository).map_or(Duration::ZERO, |m| m.settings().negative_ttl);
             self.fetched.refused(&repository, &reference, refusal, ttl);
-            match (refusal, refusal.spared()) {
-                // Nothing failed. Who serves what is here instead says so.
-                (_, Some(spared)) if spared.purpose != Purpose::Miss || !self.is_news(&repository, refusal) => {}
-                (Refusal::Failed { source_name, cause }, _) => {
-                    tracing::warn!(%repository, %reference, source = %source_name, %cause, "the upstream could not be asked");
-                    if let Reference::Tag(tag) = &reference {
-                        self.fetched.failed(&repository, tag);
-                    }
+            match (refusal, refusal.spared(), &reference) {
+                // Nothing failed. Whoever serves what is here instead says so.
+                (_, Some(spared), _) if spared.purpose != Purpose::Miss => {}
+                (_, Some(_), _) if self.is_news(&repository, refusal) => {
+                    tracing::warn!(%repository, %reference, %refusal, "nothing is asked")
                 }
-                (Refusal::Absent { .. } | Refusal::Denied { .. }, _) => {}
+                (Refusal::Failed { .. }, None, Reference::Tag(tag)) => self.fetched.failed(&repository, tag),
+                _ => {}
             }
         }
         Outcome::Miss(miss)

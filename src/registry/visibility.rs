@@ -153,9 +153,6 @@ impl Registry {
                 answer => answer,
             },
         };
-        if let Err(refusal @ Refusal::Failed { .. }) = &answer {
-            tracing::warn!(%repository, %refusal, "whether anonymous clients may see the repository cannot be asked");
-        }
         let Verdicts { life, known, .. } = &self.verdicts;
         match (&answer, known.get(&repository)) {
             (Ok(public), _) => known.insert(repository, (*public, Instant::now() + *life)),

@@ -16,6 +16,7 @@ const UPSTREAM_REQUESTS: &str = "entrepot_upstream_requests_total";
 const UPSTREAM_LIMIT: &str = "entrepot_upstream_limit";
 const UPSTREAM_REMAINING: &str = "entrepot_upstream_remaining";
 const UPSTREAM_RESETS: &str = "entrepot_upstream_reset_timestamp_seconds";
+const UPSTREAM_FAILURES: &str = "entrepot_upstream_failures_total";
 const BYTES_IN: &str = "entrepot_received_bytes_total";
 const BYTES_OUT: &str = "entrepot_sent_bytes_total";
 const STORE_BLOBS: &str = "entrepot_store_blobs";
@@ -102,6 +103,7 @@ fn describe() {
         (HITS, Unit::Count, "Requests answered from what is here, by kind."),
         (MISSES, Unit::Count, "Requests for which an upstream had to be asked, by kind."),
         (UPSTREAM_REQUESTS, Unit::Count, "Requests made to upstreams, by registry, kind and result."),
+        (UPSTREAM_FAILURES, Unit::Count, "Failures of upstreams, by registry, endpoint and cause."),
         (BYTES_IN, Unit::Bytes, "Bytes of content that came in, pushed by clients or fetched from upstreams."),
         (BYTES_OUT, Unit::Bytes, "Bytes of content sent to clients."),
         (INDEX_ABANDONED, Unit::Count, "Times the index on disk was abandoned for the one in memory."),
@@ -203,6 +205,13 @@ pub fn upstream_limit(told: &UpstreamLimit<'_>) {
     gauge!(UPSTREAM_RESETS, &labels).set(told.resets_at.map_or(0.0, |at| at as f64 / 1000.0));
 }
 
+/// An upstream failed at one of its endpoints, for a cause in one word (`timeout`, `status`, …).
+pub fn upstream_failure(registry: &str, endpoint: &str, cause: &'static str) {
+    if METERS.get().is_some() {
+        counter!(UPSTREAM_FAILURES, "registry" => registry.to_owned(), "endpoint" => endpoint.to_owned(), "cause" => cause).increment(1);
+    }
+}
+
 /// Bytes of content came in.
 pub fn bytes_in(bytes: u64) {
     if let Some(meters) = METERS.get() {
@@ -293,12 +302,27 @@ mod tests {
             resets_at: Some(1500),
         };
         upstream_limit(&limit);
+        upstream_failure("other.example", "mirror.example:5000", "timeout");
+        let failures = "entrepot_upstream_failures_total{registry=\"other.example\",endpoint=\"mirror.example:5000\",cause=\"timeout\"}";
+        assert_eq!(value(&handle.render(), failures), 1);
         let page = handle.render();
         for name in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()) {
             assert!(page.contains(&format!("# HELP {name} ")), "{name}");
         }
         let limits = [UPSTREAM_LIMIT, UPSTREAM_REMAINING, UPSTREAM_RESETS];
-        let others = [REQUESTS, HITS, MISSES, FLIGHTS, UPSTREAM_REQUESTS, BYTES_IN, BYTES_OUT, STORE_BLOBS, STORE_BYTES, LOG_DROPPED];
+        let others = [
+            REQUESTS,
+            HITS,
+            MISSES,
+            FLIGHTS,
+            UPSTREAM_REQUESTS,
+            UPSTREAM_FAILURES,
+            BYTES_IN,
+            BYTES_OUT,
+            STORE_BLOBS,
+            STORE_BYTES,
+            LOG_DROPPED,
+        ];
         for name in limits.into_iter().chain(others) {
             assert!(page.contains(&format!("# TYPE {name} ")), "{name} in\n{page}");
         }

@@ -2,12 +2,14 @@
 //! checked before a byte is handed out.
 
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, RANGE};
 use http::{Method, StatusCode};
 
 use super::body::body;
-use super::client::{Kind, Upstream};
+use super::client::{Asking, Kind, Upstream};
 use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::{Trouble, media_type};
@@ -20,23 +22,42 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn head_blob(&self, name: &RepositoryName, digest: &Digest, budget: Budget) -> Result<Option<u64>, Refusal> {
-        self.ask(Kind::BlobHead, budget, |endpoint| self.head_blob_from(endpoint, name, digest)).await
+        self.ask(&asking(Kind::BlobHead, name, digest), budget, |endpoint| self.head_blob_from(endpoint, name, digest)).await
     }
 
-    /// The blob's bytes from the offset `from`, unverified. The budget ends with the headers; the body has none.
+    /// The blob's bytes from the offset `from`, unverified; of `size` bytes in all, where that is known. The budget ends with
+    /// the headers; the body has none.
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn blob(&self, name: &RepositoryName, digest: &Digest, from: u64, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, from, None)).await
+    pub async fn blob(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        from: u64,
+        size: Option<u64>,
+        budget: Budget,
+    ) -> Result<BlobAnswer, Refusal> {
+        let passed_over = self.wrong.get(digest).unwrap_or(0);
+        let asking = Asking { passed_over, goes_on: from > 0, ..asking(Kind::Blob, name, digest) };
+        self.ask(&asking, budget, |endpoint| self.blob_from(endpoint, &asking, digest, from..u64::MAX, size)).await
     }
 
     /// The bytes of `part`, which is not empty and lies within the blob, as [`Upstream::blob`] gives those from an offset.
     ///
     /// # Errors
     /// As [`Refusal`] says.
-    pub async fn blob_part(&self, name: &RepositoryName, digest: &Digest, part: Range<u64>, budget: Budget) -> Result<BlobAnswer, Refusal> {
-        self.ask(Kind::Blob, budget, |endpoint| self.blob_from(endpoint, name, digest, part.start, Some(part.end))).await
+    pub async fn blob_part(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        part: Range<u64>,
+        size: Option<u64>,
+        budget: Budget,
+    ) -> Result<BlobAnswer, Refusal> {
+        let passed_over = self.wrong.get(digest).unwrap_or(0);
+        let asking = Asking { passed_over, goes_on: true, ..asking(Kind::Blob, name, digest) };
+        self.ask(&asking, budget, |endpoint| self.blob_from(endpoint, &asking, digest, part.clone(), size)).await
     }
 
     async fn head_blob_from(&self, endpoint: &Endpoint, name: &RepositoryName, digest: &Digest) -> Result<Option<u64>, Trouble> {
@@ -52,27 +73,42 @@ impl Upstream {
     async fn blob_from(
         &self,
         endpoint: &Endpoint,
-        name: &RepositoryName,
+        asking: &Asking<'_>,
         digest: &Digest,
-        from: u64,
-        until: Option<u64>,
+        part: Range<u64>,
+        size: Option<u64>,
     ) -> Result<BlobAnswer, Trouble> {
-        let mut ask = question(Kind::Blob, Method::GET, name, digest);
+        let mut ask = question(Kind::Blob, Method::GET, asking.name, digest);
+        let (from, until) = (part.start, Some(part.end).filter(|end| *end < u64::MAX));
         if from > 0 || until.is_some() {
             let last = until.map(|until| (until - 1).to_string()).unwrap_or_default();
             let range = HeaderValue::try_from(format!("bytes={from}-{last}")).expect("digits are a header value");
             ask.headers.insert(RANGE, range);
         }
+        let began = Instant::now();
         let reply = self.request(endpoint, &ask).await?;
         refuse_page(reply.response.headers())?;
         let extent = extent(reply.response.status(), reply.response.headers(), from, until)?;
-        if extent.total == Some(0) && !digest.matches(b"") {
-            return Err(malformed("it is empty").into());
+        match (extent.total, size) {
+            (Some(0), _) if !digest.matches(b"") => return Err(malformed("it is empty").into()),
+            (Some(total), Some(size)) if total != size => return Err(malformed(&format!("it has {total} bytes, not {size}")).into()),
+            _ => {}
         }
         let tag = reply.response.headers().get(ETAG).and_then(|value| Some(value.to_str().ok()?.to_owned()));
-        let body = body(reply.response, extent.length, self.deadlines, endpoint.health.clone());
-        Ok(BlobAnswer { start: extent.start, total: extent.total, tag, body })
+        let body = body(reply.response, extent.length, self.deadlines);
+        let (attempt, wrong, digest) = (self.attempt(asking, endpoint, began), self.wrong.clone(), *digest);
+        let blame = move |cause: &Cause| {
+            attempt.failed(cause);
+            if matches!(cause, Cause::WrongBytes(_) | Cause::Malformed { .. }) {
+                wrong.insert(digest, wrong.get(&digest).unwrap_or(0) + 1);
+            }
+        };
+        Ok(BlobAnswer { start: extent.start, total: extent.total, tag, body, blame: Arc::new(blame) })
     }
+}
+
+fn asking<'a>(kind: Kind, name: &'a RepositoryName, digest: &Digest) -> Asking<'a> {
+    Asking::new(kind, name, format!("blobs/{digest}"))
 }
 
 fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, digest: &Digest) -> Ask<'a> {

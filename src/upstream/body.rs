@@ -1,7 +1,6 @@
 //! A blob's bytes as they come. The stream ends after its first error; silence, a trickle, and fewer or more bytes than
 //! were declared are errors. Time that the reader takes is not held against the upstream.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,8 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use reqwest::Response;
 
-use super::endpoints::Health;
-use super::wire::{Lane, broken};
+use super::wire::broken;
 use super::{Cause, Deadlines};
 
 struct Body {
@@ -21,26 +19,17 @@ struct Body {
     /// Time waited, and bytes that came, since the window began.
     waited: Duration,
     arrived: u64,
-    health: Arc<Health>,
 }
 
 /// The stream of `response`'s body, `length` bytes where that is known.
-pub(super) fn body(
-    response: Response,
-    length: Option<u64>,
-    deadlines: Deadlines,
-    health: Arc<Health>,
-) -> BoxStream<'static, Result<Bytes, Cause>> {
-    let body = Body { response, left: length, deadlines, waited: Duration::ZERO, arrived: 0, health };
+pub(super) fn body(response: Response, length: Option<u64>, deadlines: Deadlines) -> BoxStream<'static, Result<Bytes, Cause>> {
+    let body = Body { response, left: length, deadlines, waited: Duration::ZERO, arrived: 0 };
     stream::unfold(Some(body), |body| async move {
         let mut body = body?;
         match body.next().await {
             Ok(Some(chunk)) => Some((Ok(chunk), Some(body))),
             Ok(None) => None,
-            Err(cause) => {
-                body.health.failed(Lane::Blobs, &cause);
-                Some((Err(cause), None))
-            }
+            Err(cause) => Some((Err(cause), None)),
         }
     })
     .boxed()

@@ -2,8 +2,10 @@
 //!
 //! "Absent" is said only when every endpoint that could be asked said so and none failed.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
 use super::allowance::Allowances;
@@ -14,9 +16,13 @@ use super::verdict::Trouble;
 use super::wire::{Lane, Wire};
 use super::{Budget, Cause, Deadlines, Purpose, Refusal};
 use crate::config;
+use crate::oci::{Digest, RepositoryName};
 
 /// Manifests, HEADs and tokens at once, so that blobs never keep them waiting and they never swamp an upstream.
 const API_PLACES: usize = 4;
+
+/// How long it is remembered that a blob came with wrong bytes.
+const WRONG_HOLDS: Duration = Duration::from_secs(3600);
 
 /// One other registry.
 pub struct Upstream {
@@ -26,6 +32,8 @@ pub struct Upstream {
     pub(super) tokens: Tokens,
     pub(super) logins: Logins,
     pub(super) places: Semaphore,
+    /// How often each blob came with wrong bytes lately: so many endpoints are passed over for it.
+    pub(super) wrong: Cache<Digest, usize>,
     endpoints: Vec<Endpoint>,
 }
 
@@ -97,6 +105,7 @@ impl Upstream {
             tokens: Tokens::new(),
             logins: Logins::new(deadlines.program),
             places: Semaphore::new(API_PLACES),
+            wrong: Cache::builder().max_capacity(10_000).time_to_live(WRONG_HOLDS).build(),
             settings: settings.clone(),
             deadlines,
         })
@@ -124,10 +133,10 @@ impl Upstream {
     ///
     /// # Errors
     /// Too little is left at each endpoint.
-    pub fn affords_ahead(&self) -> Result<(), Refusal> {
+    pub fn affords_ahead(&self, name: &RepositoryName) -> Result<(), Refusal> {
         let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
         for endpoint in &self.endpoints {
-            match endpoint.reserve(Kind::Blob, Purpose::Prefetch) {
+            match endpoint.reserve(name, Kind::Blob, Purpose::Prefetch) {
                 Ok(_) => return Ok(()),
                 Err(scarcity) => outcomes.add(endpoint, Cause::Spared(scarcity).into()),
             }
@@ -135,18 +144,20 @@ impl Upstream {
         Err(outcomes.refusal())
     }
 
-    /// Asks one endpoint after the other until one gives it.
-    pub(super) async fn ask<'a, T, F, A>(&'a self, kind: Kind, budget: Budget, attempt: F) -> Result<T, Refusal>
+    /// Asks one endpoint after the other until one gives it. Those that must not be asked now count as failed.
+    pub(super) async fn ask<'a, T, F, A>(&'a self, asking: &Asking<'_>, budget: Budget, attempt: F) -> Result<T, Refusal>
     where
         F: Fn(&'a Endpoint) -> A,
         A: Future<Output = Result<T, Trouble>>,
     {
+        let (kind, lane) = (asking.kind, asking.kind.lane());
         let mut outcomes = Outcomes { registry: self.registry(), denied: false, failed: None };
-        let (limited, open): (Vec<_>, Vec<_>) =
-            in_order(&self.endpoints).into_iter().partition(|endpoint| endpoint.health.limited_for(kind.lane()).is_some());
-        for endpoint in limited {
-            let retry_after = endpoint.health.limited_for(kind.lane());
-            outcomes.add(endpoint, Cause::RateLimited { retry_after }.into());
+        let mut open = Vec::new();
+        for endpoint in in_order(&self.endpoints, lane, asking.passed_over) {
+            match endpoint.health.refusal(lane, Instant::now()).filter(|_| !asking.goes_on) {
+                Some(cause) => outcomes.add(endpoint, cause.into()),
+                None => open.push(endpoint),
+            }
         }
         let mut left = open.len();
         for endpoint in open {
@@ -155,13 +166,20 @@ impl Upstream {
             if began >= budget.until && outcomes.failed.is_some() {
                 break;
             }
-            let _reserved = match endpoint.reserve(kind, budget.purpose) {
+            let _reserved = match endpoint.reserve(asking.name, kind, budget.purpose) {
                 Ok(reserved) => reserved,
                 Err(scarcity) => {
                     outcomes.add(endpoint, Cause::Spared(scarcity).into());
                     continue;
                 }
             };
+            match endpoint.health.admit(lane, began) {
+                Err(cause) if !asking.goes_on => {
+                    outcomes.add(endpoint, cause.into());
+                    continue;
+                }
+                Ok(()) | Err(_) => {}
+            }
             let until = if left == 0 { budget.until } else { budget.until.min(began + self.deadlines.hop) };
             let outcome = match tokio::time::timeout_at(until.into(), attempt(endpoint)).await {
                 Ok(outcome) => outcome,
@@ -170,20 +188,33 @@ impl Upstream {
             self.note(kind, outcome.as_ref().err());
             match outcome {
                 Ok(found) => {
-                    endpoint.health.answered();
+                    endpoint.health.answered(lane);
                     return Ok(found);
                 }
                 Err(Trouble::Failed(cause)) => {
-                    endpoint.health.failed(kind.lane(), &cause);
+                    self.attempt(asking, endpoint, began).failed(&cause);
                     outcomes.add(endpoint, Trouble::Failed(cause));
                 }
                 Err(trouble) => {
-                    endpoint.health.answered();
+                    endpoint.health.answered(lane);
                     outcomes.add(endpoint, trouble);
                 }
             }
         }
         Err(outcomes.refusal())
+    }
+
+    /// A question that was put to `endpoint` at `began`, for the log and for its health.
+    pub(super) fn attempt(&self, asking: &Asking<'_>, endpoint: &Endpoint, began: Instant) -> Attempt {
+        Attempt {
+            upstream: self.registry().to_owned(),
+            endpoint: endpoint.address(),
+            health: endpoint.health.clone(),
+            kind: asking.kind,
+            what: format!("{}/{}", asking.name, asking.what),
+            began,
+            patience: self.deadlines.connect,
+        }
     }
 
     /// Counts one question to one endpoint by its kind and result.
@@ -196,6 +227,48 @@ impl Upstream {
             Some(Trouble::Failed(_)) => "failed",
         };
         crate::telemetry::metrics::upstream_request(self.registry(), kind.as_str(), result);
+    }
+}
+
+/// A question as it is put to every endpoint.
+pub(super) struct Asking<'a> {
+    pub(super) kind: Kind,
+    pub(super) name: &'a RepositoryName,
+    /// What follows the name: `manifests/latest`.
+    pub(super) what: String,
+    /// So many endpoints are asked after the others.
+    pub(super) passed_over: usize,
+    /// It goes on with what has begun, so that an endpoint's rest is no reason not to ask.
+    pub(super) goes_on: bool,
+}
+
+impl<'a> Asking<'a> {
+    pub(super) fn new(kind: Kind, name: &'a RepositoryName, what: impl Into<String>) -> Asking<'a> {
+        Asking { kind, name, what: what.into(), passed_over: 0, goes_on: false }
+    }
+}
+
+/// A question that was put to one endpoint.
+pub(super) struct Attempt {
+    upstream: String,
+    endpoint: String,
+    health: Arc<Health>,
+    kind: Kind,
+    what: String,
+    began: Instant,
+    /// Whoever was given less time than this to answer was not silent.
+    patience: Duration,
+}
+
+impl Attempt {
+    /// The one place where a failure of an upstream is logged, counted, and held against the endpoint.
+    pub(super) fn failed(&self, cause: &Cause) {
+        let Attempt { upstream, endpoint, what, .. } = self;
+        if !matches!(cause, Cause::Timeout(waited) if *waited < self.patience) {
+            self.health.failed(self.kind.lane(), cause, self.began);
+        }
+        crate::telemetry::metrics::upstream_failure(upstream, endpoint, cause.word());
+        tracing::warn!(upstream, endpoint, kind = self.kind.as_str(), what, %cause, "an upstream failed");
     }
 }
 

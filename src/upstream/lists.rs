@@ -5,7 +5,7 @@ use http::Method;
 use http::header::{ACCEPT, HeaderMap, HeaderValue, LINK};
 use serde::Deserialize;
 
-use super::client::{Kind, Upstream};
+use super::client::{Asking, Kind, Upstream};
 use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::Trouble;
@@ -41,7 +41,7 @@ impl Upstream {
     /// As [`Refusal`] says; a list without an end is a failure.
     pub async fn tags(&self, name: &RepositoryName, budget: Budget) -> Result<Vec<Tag>, Refusal> {
         let list = List::of_tags(name, false);
-        let mut tags = self.ask(Kind::List, budget, |endpoint| self.pages(endpoint, &list, tags_in)).await?;
+        let mut tags = self.ask(&list.asking(), budget, |endpoint| self.pages(endpoint, &list, tags_in)).await?;
         tags.sort_unstable();
         tags.dedup();
         Ok(tags)
@@ -54,7 +54,7 @@ impl Upstream {
     /// without credentials.
     pub async fn anonymous_may_list(&self, name: &RepositoryName, budget: Budget) -> Result<bool, Refusal> {
         let list = List { query: "n=1", ..List::of_tags(name, true) };
-        match self.ask(Kind::Visibility, budget, |endpoint| self.page(endpoint, &list, list.query, tags_in)).await {
+        match self.ask(&list.asking(), budget, |endpoint| self.page(endpoint, &list, list.query, tags_in)).await {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
             Err(refusal) => Err(refusal),
@@ -67,7 +67,7 @@ impl Upstream {
     /// As [`Refusal`] says. Neither list nor tag means that there are none.
     pub async fn referrers(&self, name: &RepositoryName, subject: &Digest, budget: Budget) -> Result<Vec<Referrer>, Refusal> {
         let list = List { name, what: format!("referrers/{subject}"), query: "", anonymous: false, young: true };
-        match self.ask(Kind::List, budget, |endpoint| self.pages(endpoint, &list, Referrer::list)).await {
+        match self.ask(&list.asking(), budget, |endpoint| self.pages(endpoint, &list, Referrer::list)).await {
             Err(Refusal::Absent { .. }) => {}
             answer => return answer,
         }
@@ -123,7 +123,12 @@ impl Upstream {
     }
 }
 
-impl List<'_> {
+impl<'a> List<'a> {
+    fn asking(&self) -> Asking<'a> {
+        let kind = if self.anonymous { Kind::Visibility } else { Kind::List };
+        Asking::new(kind, self.name, self.what.as_str())
+    }
+
     fn of_tags(name: &RepositoryName, anonymous: bool) -> List<'_> {
         List { name, what: "tags/list".to_owned(), query: "n=1000", anonymous, young: false }
     }

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, CONTENT_LENGTH, ETAG, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::client::{Kind, Upstream};
+use super::client::{Asking, Kind, Upstream};
 use super::endpoints::Endpoint;
 use super::request::Ask;
 use super::verdict::{Trouble, media_type};
@@ -30,7 +30,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says.
     pub async fn head_manifest(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<HeadAnswer, Refusal> {
-        self.ask(Kind::Head, budget, |endpoint| self.head_from(endpoint, name, reference, false)).await
+        self.ask(&asking(Kind::Head, name, reference), budget, |endpoint| self.head_from(endpoint, name, reference, false)).await
     }
 
     /// Whether someone without credentials may read it: a HEAD without any, on every endpoint in turn.
@@ -39,7 +39,8 @@ impl Upstream {
     /// [`Refusal::Failed`]: the question could not be answered. [`Refusal::Absent`]: it is not there for someone without
     /// credentials, which tells nothing of what else is in the repository.
     pub async fn anonymous_may_read(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<bool, Refusal> {
-        match self.ask(Kind::Visibility, budget, |endpoint| self.head_from(endpoint, name, reference, true)).await {
+        match self.ask(&asking(Kind::Visibility, name, reference), budget, |endpoint| self.head_from(endpoint, name, reference, true)).await
+        {
             Ok(_) => Ok(true),
             Err(Refusal::Denied { .. }) => Ok(false),
             Err(refusal @ (Refusal::Absent { .. } | Refusal::Failed { .. })) => Err(refusal),
@@ -51,7 +52,7 @@ impl Upstream {
     /// # Errors
     /// As [`Refusal`] says; a page, an empty answer or other bytes than the digest names are failures.
     pub async fn manifest(&self, name: &RepositoryName, reference: &Reference, budget: Budget) -> Result<ManifestAnswer, Refusal> {
-        self.ask(Kind::Manifest, budget, |endpoint| self.manifest_from(endpoint, name, reference)).await
+        self.ask(&asking(Kind::Manifest, name, reference), budget, |endpoint| self.manifest_from(endpoint, name, reference)).await
     }
 
     async fn head_from(
@@ -105,6 +106,10 @@ impl Upstream {
 
 fn malformed(text: &str) -> Cause {
     Cause::Malformed { what: "manifest", text: text.to_owned() }
+}
+
+fn asking<'a>(kind: Kind, name: &'a RepositoryName, reference: &Reference) -> Asking<'a> {
+    Asking::new(kind, name, format!("manifests/{reference}"))
 }
 
 fn question<'a>(kind: Kind, method: Method, name: &'a RepositoryName, reference: &Reference, anonymous: bool) -> Ask<'a> {

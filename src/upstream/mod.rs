@@ -135,7 +135,7 @@ impl Refusal {
 /// What went wrong at an upstream.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Cause {
-    #[error("no answer within {0:?}")]
+    #[error("no answer within {:.1} s", .0.as_secs_f64())]
     Timeout(Duration),
     #[error("cannot be reached: {0}")]
     Unreachable(String),
@@ -164,6 +164,32 @@ pub enum Cause {
     WrongBytes(Digest),
 }
 
+impl Cause {
+    /// The cause in one word, as the metrics call it.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Cause::Timeout(_) => "timeout",
+            Cause::Unreachable(_) => "unreachable",
+            Cause::Broken(_) => "broken",
+            Cause::RateLimited { .. } => "limited",
+            Cause::Spared(_) => "spared",
+            Cause::Certificate { .. } => "certificate",
+            Cause::Login(_) => "log-in",
+            Cause::Status { .. } => "status",
+            Cause::Credentials => "credentials",
+            Cause::Token { .. } => "token",
+            Cause::Realm(_) => "realm",
+            Cause::Malformed { .. } => "malformed",
+            Cause::WrongBytes(_) => "wrong-bytes",
+        }
+    }
+
+    /// Whether there was no answer at all. Whoever answers, however badly, may have a better answer to the next question.
+    fn is_silence(&self) -> bool {
+        matches!(self, Cause::Timeout(_) | Cause::Unreachable(_) | Cause::Broken(_))
+    }
+}
+
 /// The bytes of a blob on their way.
 pub struct BlobAnswer {
     /// Offset of the first byte: what was asked for, or 0 where the upstream does not honour ranges.
@@ -174,4 +200,9 @@ pub struct BlobAnswer {
     pub tag: Option<String>,
     /// Ends after the first error. Slower than the minimum rate is an error.
     pub body: futures_util::stream::BoxStream<'static, Result<Bytes, Cause>>,
+    /// To be told once what was wrong with the bytes.
+    pub blame: Blame,
 }
+
+/// Logs and counts what was wrong with the bytes of a blob, so that another endpoint is asked first next time.
+pub type Blame = std::sync::Arc<dyn Fn(&Cause) + Send + Sync>;

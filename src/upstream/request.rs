@@ -63,7 +63,7 @@ impl Upstream {
                 authorization: grant.as_ref().map(|grant| &grant.header),
             };
             let arrived = self.wire.send(question).await?;
-            endpoint.heed(ask.kind, &arrived);
+            endpoint.heed(ask.name, ask.kind, &arrived);
             if matches!(arrived.response.status(), StatusCode::OK | StatusCode::PARTIAL_CONTENT) {
                 return uncoded(arrived.response).map(|response| Reply { response, _place: place });
             }

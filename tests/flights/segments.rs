@@ -106,8 +106,8 @@ async fn where_ranges_are_refused_or_answered_with_others_one_connection_brings_
 #[tokio::test]
 async fn parts_with_another_etag_are_left() {
     let throttled = Throttled::start(6).await;
-    throttled.app.hub.rule(Rule { times: Some(1), ..Rule::new("/cdn/", Fault::Tag("\"one\"".into())) });
-    throttled.app.hub.rule(Rule { skip: 1, ..Rule::new("/cdn/", Fault::Tag("\"two\"".into())) });
+    throttled.app.hub.rule(Rule { times: Some(1), ..Rule::new("/cdn/", Fault::Header("ETag".into(), "\"one\"".into())) });
+    throttled.app.hub.rule(Rule { skip: 1, ..Rule::new("/cdn/", Fault::Header("ETag".into(), "\"two\"".into())) });
     throttled.app.hub.rule(Rule { skip: 1, ..Rule::new("/cdn/", Fault::Swap) });
     assert!(throttled.comes_whole().await);
     assert_eq!(throttled.parts(), 2);

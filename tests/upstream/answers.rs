@@ -79,7 +79,7 @@ async fn an_outage_is_never_told_as_absence() {
         assert!(!manifest.to_string().is_empty(), "{fault:?}");
         assert!(!upstream.is_well(), "{fault:?}");
         if !matches!(fault, Fault::CutAfter(_)) {
-            let blob = upstream.blob(&nginx(), &image.layers[0], 0, short_budget()).await.map(|answer| answer.start);
+            let blob = upstream.blob(&nginx(), &image.layers[0], 0, None, short_budget()).await.map(|answer| answer.start);
             cause(blob);
         }
         hub.heal();
@@ -105,7 +105,7 @@ async fn absent_and_denied_are_told_apart() {
     assert!(matches!(missing("library/nginx", "none").await, Refusal::Absent { .. }));
     let denied = missing("a/none", "latest").await;
     assert_eq!(denied.to_string(), "it does not exist at hub.test or needs a log-in there");
-    let absent = upstream(&hub).blob(&nginx(), &Digest::of(b"none"), 0, budget()).await.map(|answer| answer.start);
+    let absent = upstream(&hub).blob(&nginx(), &Digest::of(b"none"), 0, None, budget()).await.map(|answer| answer.start);
     assert!(matches!(absent, Err(Refusal::Absent { .. })));
 }
 
@@ -174,7 +174,7 @@ async fn nothing_is_asked_while_too_many_requests_holds() {
         assert!(left <= Duration::from_secs(60) && left > Duration::from_secs(30));
     }
     assert_eq!(hub.requests(), 1);
-    upstream.blob(&nginx(), &image.layers[0], 0, budget()).await.expect("blobs are not counted by those who count pulls");
+    upstream.blob(&nginx(), &image.layers[0], 0, None, budget()).await.expect("blobs are not counted by those who count pulls");
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn few_questions_run_at_once_and_blobs_wait_for_none_of_them() {
     let questions = futures_util::future::join_all((0..12).map(|_| upstream.head_manifest(&name, &reference, budget)));
     let blob = async {
         tokio::time::sleep(Duration::from_millis(20)).await;
-        upstream.blob(&name, &image.layers[0], 0, budget).await.unwrap();
+        upstream.blob(&name, &image.layers[0], 0, None, budget).await.unwrap();
         hub.requests()
     };
     let (outcomes, requests_then) = tokio::join!(questions, blob);

@@ -19,7 +19,7 @@ async fn hub() -> (FaultUpstream, Digest) {
 }
 
 async fn ask(upstream: &Upstream, digest: &Digest, from: u64) -> Result<BlobAnswer, Refusal> {
-    upstream.blob(&name("a/b"), digest, from, budget()).await
+    upstream.blob(&name("a/b"), digest, from, None, budget()).await
 }
 
 /// All bytes, and how it ended. Nothing comes after an error.
@@ -30,6 +30,7 @@ async fn read(mut answer: BlobAnswer) -> (Vec<u8>, Option<Cause>) {
             Ok(chunk) => bytes.extend_from_slice(&chunk),
             Err(cause) => {
                 assert!(answer.body.next().await.is_none());
+                (answer.blame)(&cause);
                 return (bytes, Some(cause));
             }
         }
@@ -59,16 +60,16 @@ async fn a_part_of_a_blob_is_that_part_or_everything() {
     let (hub, digest) = hub().await;
     let upstream = upstream(&hub);
     for part in [0..10, 0..SIZE as u64, 1000..1001, 5000..SIZE as u64 - 1] {
-        let answer = upstream.blob_part(&name("a/b"), &digest, part.clone(), budget()).await.unwrap();
+        let answer = upstream.blob_part(&name("a/b"), &digest, part.clone(), None, budget()).await.unwrap();
         assert_eq!((answer.start, answer.total), (part.start, Some(SIZE as u64)));
         let (got, end) = read(answer).await;
         assert!(end.is_none() && got == bytes()[part.start as usize..part.end as usize]);
     }
-    hub.on("/v2/", Fault::RefuseRanges).on("/v2/", Fault::Tag("\"x\"".into()));
-    let answer = upstream.blob_part(&name("a/b"), &digest, 10..20, budget()).await.unwrap();
+    hub.on("/v2/", Fault::RefuseRanges).on("/v2/", Fault::Header("ETag".into(), "\"x\"".into()));
+    let answer = upstream.blob_part(&name("a/b"), &digest, 10..20, None, budget()).await.unwrap();
     assert_eq!((answer.start, answer.tag.as_deref()), (0, Some("\"x\"")));
     hub.heal().on("/v2/", Fault::Truncate(5));
-    let shorter = upstream.blob_part(&name("a/b"), &digest, 10..20, budget()).await.map(|answer| answer.start);
+    let shorter = upstream.blob_part(&name("a/b"), &digest, 10..20, None, budget()).await.map(|answer| answer.start);
     assert!(matches!(cause(shorter), Cause::Malformed { what: "blob", .. }));
 }
 

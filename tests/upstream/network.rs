@@ -44,7 +44,7 @@ impl Secured {
     /// The manifest, then the layer.
     async fn pull(&self, upstream: &Upstream) -> Result<Vec<u8>, Refusal> {
         upstream.manifest(&name("a/b"), &tag("latest"), budget()).await?;
-        let mut body = upstream.blob(&name("a/b"), &self.image.layers[0], 0, budget()).await?.body;
+        let mut body = upstream.blob(&name("a/b"), &self.image.layers[0], 0, None, budget()).await?.body;
         let mut bytes = Vec::new();
         while let Some(chunk) = body.next().await {
             bytes.extend_from_slice(&chunk.unwrap());
@@ -123,7 +123,7 @@ async fn connections_are_used_again() {
     let upstream = upstream(&hub);
     for _ in 0..10 {
         upstream.manifest(&name("a/b"), &tag("latest"), budget()).await.unwrap();
-        let answer = upstream.blob(&name("a/b"), &image.layers[0], 0, budget()).await.unwrap();
+        let answer = upstream.blob(&name("a/b"), &image.layers[0], 0, None, budget()).await.unwrap();
         assert!(answer.body.all(async |chunk| chunk.is_ok()).await);
     }
     assert!(hub.requests() >= 30);
@@ -140,7 +140,7 @@ async fn a_proxy_is_asked_for_every_hop_but_those_it_is_told_not_to() {
     let pull = async |proxy: config::Proxy| {
         let upstream = with_settings(config::Upstream { proxy, ..hub.upstream_settings(REGISTRY) });
         upstream.manifest(&name("a/b"), &tag("latest"), budget()).await.unwrap();
-        let answer = upstream.blob(&name("a/b"), &image.layers[0], 0, budget()).await.unwrap();
+        let answer = upstream.blob(&name("a/b"), &image.layers[0], 0, None, budget()).await.unwrap();
         assert!(answer.body.all(async |chunk| chunk.is_ok()).await);
     };
     pull(config::Proxy::At { url: url.clone(), except: Vec::new() }).await;

@@ -225,7 +225,7 @@ async fn sec_03_authorization_stays_with_scheme_host_and_port() {
                 one.heal().forget().on("/v2/a/one/", Fault::RedirectTo(format!("{base}/v2/a/one/manifests/latest")));
                 two.forget();
                 let _ = match (what, method) {
-                    ("blobs", _) => upstream.blob(&name("a/one"), &digest, 0, budget()).await.map(|_| ()),
+                    ("blobs", _) => upstream.blob(&name("a/one"), &digest, 0, None, budget()).await.map(|_| ()),
                     (_, "HEAD") => head(&upstream, "a/one").await,
                     _ => upstream.manifest(&name("a/one"), &tag("latest"), budget()).await.map(|_| ()),
                 };

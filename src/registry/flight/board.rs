@@ -56,19 +56,22 @@ impl Board {
     ) -> Result<Follower, FetchError> {
         let mut confirmed = false;
         loop {
-            let (flight, following) = self.aboard(digest, size, &source, wish);
+            let (flight, following, started) = self.aboard(digest, size, &source, wish);
             flight.begun().await;
             match flight.admit(&source, confirmed) {
                 Admission::Admitted => return Ok(Follower::tailing(flight, following, size, source, self.tuning)),
                 Admission::Unconfirmed => self.confirm(digest, &source, budget).await?,
-                Admission::Closed => {
-                    if !matches!(flight.ended().await, End::Landed) {
-                        continue;
+                Admission::Closed => match flight.ended().await {
+                    End::Landed => {
+                        if let Some(follower) = self.stored(digest, size, &source, confirmed, budget).await? {
+                            return Ok(follower);
+                        }
                     }
-                    if let Some(follower) = self.stored(digest, size, &source, confirmed, budget).await? {
-                        return Ok(follower);
-                    }
-                }
+                    // His own was over before he was in: another one would fare no better.
+                    End::Failed(error) if started => return Err(error),
+                    End::Passing if started => return Ok(Follower::tailing(flight, following, size, source, self.tuning)),
+                    End::Failed(_) | End::Passing => continue,
+                },
             }
             confirmed = true;
         }
@@ -79,19 +82,26 @@ impl Board {
         self.flights().len()
     }
 
-    fn aboard(self: &Arc<Self>, digest: &Digest, size: Option<u64>, source: &Arc<dyn Source>, wish: Wish) -> (Arc<Flight>, Following) {
+    /// The blob's flight, and whether it had to be started.
+    fn aboard(
+        self: &Arc<Self>,
+        digest: &Digest,
+        size: Option<u64>,
+        source: &Arc<dyn Source>,
+        wish: Wish,
+    ) -> (Arc<Flight>, Following, bool) {
         let mut flights = self.flights();
         if let Some(flight) = flights.get(digest).cloned() {
             drop(flights);
             let following = Following::new(&flight, wish);
-            return (flight, following);
+            return (flight, following, false);
         }
         let flight = Flight::new(*digest, size, source.clone(), &self.tuning);
         let following = Following::new(&flight, wish);
         flights.insert(*digest, flight.clone());
         drop(flights);
         pilot::launch(self, flight.clone());
-        (flight, following)
+        (flight, following, true)
     }
 
     async fn confirm(&self, digest: &Digest, source: &Arc<dyn Source>, budget: Budget) -> Result<(), FetchError> {

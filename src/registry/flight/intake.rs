@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 
 use super::Source;
 use crate::oci::Digest;
-use crate::upstream::{BlobAnswer, Budget, Cause, Refusal};
+use crate::upstream::{Blame, BlobAnswer, Budget, Cause, Refusal};
 
 pub(super) struct Intake {
     answer: BlobAnswer,
@@ -33,7 +33,11 @@ impl Intake {
         budget: Budget,
     ) -> Result<Intake, Refusal> {
         let answer = source.open(digest, from, until, budget).await?;
-        let unfit = |text| failed(source, Cause::Malformed { what: "blob", text });
+        let unfit = |text| {
+            let cause = Cause::Malformed { what: "blob", text };
+            (answer.blame)(&cause);
+            failed(source, cause)
+        };
         if answer.start != from && answer.start != 0 {
             return Err(unfit(format!("of the bytes from {from} on it sent those from {}", answer.start)));
         }
@@ -69,8 +73,22 @@ impl Intake {
         Err(failed(source, Cause::Broken(text.to_owned())))
     }
 
-    /// The next bytes; `None` when all are there. Nothing follows an error. May be dropped while it waits.
+    /// Whom to tell that the bytes were wrong.
+    pub(super) fn blame(&self) -> Blame {
+        self.answer.blame.clone()
+    }
+
+    /// The next bytes; `None` when all are there. Nothing follows an error, which the upstream is told. May be dropped while
+    /// it waits.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, Cause>> {
+        let next = self.advance().await;
+        if let Some(Err(cause)) = &next {
+            (self.answer.blame)(cause);
+        }
+        next
+    }
+
+    async fn advance(&mut self) -> Option<Result<Bytes, Cause>> {
         loop {
             if self.end().is_some_and(|end| self.at == end) {
                 return None;

@@ -146,11 +146,13 @@ impl Passage {
 
     /// The end of what was asked for; of the whole blob only when it is right.
     fn finish(&mut self) -> Result<(), Refusal> {
-        self.body = None;
+        let body = self.body.take();
         if let Some(hasher) = self.hasher.take()
             && hasher.finish() != self.digest
         {
-            return Err(failed(&*self.source, Cause::WrongBytes(self.digest)));
+            let cause = Cause::WrongBytes(self.digest);
+            body.iter().for_each(|(intake, _)| intake.blame()(&cause));
+            return Err(failed(&*self.source, cause));
         }
         self.complete = true;
         Ok(())

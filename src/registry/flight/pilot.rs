@@ -16,7 +16,7 @@ use super::progress::End;
 use super::segments::Segments;
 use super::{FetchError, Source};
 use crate::store::{Draft, DraftName, Extents, Proved, SealError, StoreError};
-use crate::upstream::{Cause, Refusal};
+use crate::upstream::{Blame, Cause, Refusal};
 
 /// Starts the flight's pilot. The flight leaves the board when the pilot ends, however it ends.
 pub(super) fn launch(board: &Arc<Board>, flight: Arc<Flight>) {
@@ -39,6 +39,8 @@ struct Pilot {
     /// Bytes at the last break: no byte since then is no progress.
     broke_at: u64,
     total: Option<u64>,
+    /// Whom to tell that the bytes were wrong: the last one who sent some.
+    blame: Option<Blame>,
     /// When to look whether anybody follows.
     watch: Interval,
 }
@@ -65,6 +67,7 @@ impl Pilot {
             told_at: Instant::now(),
             broke_at: 0,
             total,
+            blame: None,
             watch,
         }
     }
@@ -136,6 +139,7 @@ impl Pilot {
         };
         let intake = self.patiently(opening).await??;
         flight.roster().confirm_current();
+        self.blame = Some(intake.blame());
         self.total = intake.total;
         let total = self.total;
         flight.progress.send_modify(|progress| (progress.opened, progress.total) = (true, total));
@@ -275,7 +279,11 @@ impl Pilot {
         let size = draft.len();
         let proved = draft.prove(&self.flight.digest, self.total).await.map_err(|error| match error {
             SealError::Store(error) => FetchError::from(error),
-            SealError::Digest { expected, .. } => failed(source, Cause::WrongBytes(expected)).into(),
+            SealError::Digest { expected, .. } => {
+                let cause = Cause::WrongBytes(expected);
+                self.blame.iter().for_each(|blame| blame(&cause));
+                failed(source, cause).into()
+            }
             SealError::Length { .. } => failed(source, Cause::Malformed { what: "blob", text: error.to_string() }).into(),
         })?;
         self.flight.progress.send_modify(|progress| (progress.proved, progress.total) = (true, Some(size)));

@@ -143,7 +143,20 @@ impl Client {
         answer
     }
 
+    /// One request that follows nothing; `None` where the connection ended before an answer began.
+    pub async fn attempt(&self, method: Method, path: &str) -> Option<Answer> {
+        match self.request(method, path, &[], Bytes::new()).send().await {
+            Ok(response) => Some(Answer::of(response).await),
+            Err(error) if error.is_connect() => panic!("the server is there: {error}"),
+            Err(_) => None,
+        }
+    }
+
     async fn once(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> Answer {
+        Answer::of(self.request(method, path, headers, body).send().await.expect("the server answers")).await
+    }
+
+    fn request(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Bytes) -> reqwest::RequestBuilder {
         let path = match &self.namespace {
             Some(registry) => format!("{path}{}ns={registry}", if path.contains('?') { '&' } else { '?' }),
             None => path.to_owned(),
@@ -153,13 +166,12 @@ impl Client {
             request = request.header(*key, *value);
         }
         let token = self.token.lock().unwrap().clone();
-        request = match (&self.manner, &self.account, token) {
+        match (&self.manner, &self.account, token) {
             (Manner::Basic, Some((name, password)), _) => request.basic_auth(name, Some(password)),
             (Manner::Token(token), ..) => request.bearer_auth(token),
             (Manner::Follows, _, Some(token)) => request.bearer_auth(token),
             _ => request,
-        };
-        Answer::of(request.send().await.expect("the server answers")).await
+        }
     }
 
     /// The token that a challenge leads to; `None` where there is none to be had.

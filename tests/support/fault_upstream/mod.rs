@@ -36,6 +36,8 @@ pub use wire::Request;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Behaviour {
+    /// The path that it has everything but tokens under: empty, or `/dockerhub`.
+    pub mount: String,
     /// Wants bearer tokens.
     pub tokens: bool,
     /// Wants a password instead.
@@ -75,6 +77,7 @@ pub struct Behaviour {
 impl Default for Behaviour {
     fn default() -> Behaviour {
         Behaviour {
+            mount: String::new(),
             tokens: false,
             basic: false,
             realm: None,

@@ -58,12 +58,16 @@ pub enum Fault {
     Coded,
     /// Content-Length is off by so much.
     LengthLie(i64),
-    /// With this ETag.
-    Tag(String),
     /// Without Docker-Content-Digest.
     NoDigest,
     /// Redirects to this URL.
     RedirectTo(String),
+    /// Another answer, with this status, type and body.
+    Instead(u16, String, String),
+    /// A header that is replaced or added.
+    Header(String, String),
+    /// These bytes and the end of the connection, whatever they are.
+    Raw(String),
 }
 
 /// Where and when a fault applies.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::script::{Fault, Rule};
@@ -47,6 +47,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared, cdn: bool) -> std::io::Re
             match fault {
                 Fault::Latency { ms } => tokio::time::sleep(Duration::from_millis(*ms)).await,
                 Fault::Reset => return socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)),
+                Fault::Raw(bytes) => return stream.write_all(bytes.as_bytes()).await,
                 Fault::NoAnswer => return wait_for_the_end(stream).await,
                 Fault::RefuseRanges => request.headers.retain(|(key, _)| !key.eq_ignore_ascii_case("range")),
                 _ => {}
@@ -92,6 +93,8 @@ async fn answer(shared: &Shared, request: &Request) -> Reply {
     if request.path == "/token" {
         return shared.tokens.grant(request, &behaviour);
     }
+    let Some(path) = request.path.strip_prefix(&behaviour.mount) else { return Reply::new(404, "text/plain", "no such page\n") };
+    let request = &Request { path: path.to_owned(), ..request.clone() };
     if request.path == "/v1/search" {
         return shared.content.search();
     }

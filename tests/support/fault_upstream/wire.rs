@@ -121,7 +121,11 @@ pub fn spoil(reply: Reply, faults: &[Fault]) -> Reply {
             reply.with("Content-Range", "bytes 0-0/1")
         }
         Fault::Coded => reply.with("Content-Encoding", "gzip"),
-        Fault::Tag(tag) => reply.with("ETag", tag),
+        Fault::Instead(status, kind, body) => Reply::new(*status, kind, body.clone()),
+        Fault::Header(name, value) => {
+            reply.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+            reply.with(name, value)
+        }
         Fault::NoDigest => {
             reply.headers.retain(|(key, _)| key != "Docker-Content-Digest");
             reply

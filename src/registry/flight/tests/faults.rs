@@ -174,3 +174,17 @@ async fn proved_bytes_are_served_even_if_they_cannot_be_recorded() {
     harbour.facts.fail(false);
     assert!(harbour.pull(&source).await.unwrap() == bytes);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flight_that_fails_before_its_starter_is_in_fails_for_him_and_is_not_started_again() {
+    let (harbour, bytes) = (Arc::new(Harbour::new().await), blob(MIB));
+    let source = Arc::new(Scripted::new("a", &bytes).with(|script| script.answer = Some(outage(503))));
+    for _ in 0..100 {
+        let (harbour, source) = (harbour.clone(), source.clone());
+        // A task of its own, lest an endless one takes the clock with it.
+        let pulled = tokio::spawn(async move { harbour.pull(&source).await });
+        let pulled = tokio::time::timeout(Duration::from_secs(10), pulled).await.expect("it ends");
+        assert!(pulled.unwrap().unwrap_err().contains("503"));
+    }
+    assert_eq!(source.opens(), 100);
+}

@@ -160,6 +160,10 @@ impl Source for Scripted {
             }
             (script.clone(), cut, tag)
         };
+        // A sleep of no time still lets others run, and what must not be asked is refused without a pause.
+        if let Some(refusal) = script.answer.clone().filter(|_| script.latency.is_zero()) {
+            return Err(refusal);
+        }
         tokio::time::sleep(script.latency).await;
         assert!(!script.panics, "as the script says");
         if let Some(refusal) = script.answer {
@@ -188,7 +192,7 @@ impl Source for Scripted {
             }
         });
         let broken = stream::iter(cut.map(|_| Err(Cause::Broken("cut".into()))));
-        Ok(BlobAnswer { start: start as u64, total: script.total, tag, body: whole.chain(broken).boxed() })
+        Ok(BlobAnswer { start: start as u64, total: script.total, tag, body: whole.chain(broken).boxed(), blame: Arc::new(|_| {}) })
     }
 
     async fn confirm(&self, _digest: &Digest, _budget: Budget) -> Result<Option<u64>, Refusal> {
