@@ -86,7 +86,10 @@ async fn one_outage(place: &str, fault: Fault) {
 
     app.hub.heal();
     // It rests for as long as it asked for, or as a failing endpoint does.
-    until("the upstream is asked again", async || client.get("/v2/later/manifests/latest").await.status == 200).await;
+    let blob = format!("/v2/later/blobs/{}", later.layers[0]);
+    for path in ["/v2/later/manifests/latest", &blob] {
+        until("the upstream is asked again", async || client.get(path).await.status == 200).await;
+    }
     assert_eq!(client.pull("later", "latest").await.digest, later.digest, "{fault:?} at {place}");
     assert_eq!(client.pull("cold", "latest").await.digest, cold.digest, "{fault:?} at {place}");
 }

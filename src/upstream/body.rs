@@ -69,3 +69,27 @@ impl Body {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waiting() -> Body {
+        let response = Response::from(http::Response::new(""));
+        Body { response, left: None, deadlines: Deadlines::default(), waited: Duration::ZERO, arrived: 0 }
+    }
+
+    #[test]
+    fn ten_gib_at_eight_kib_a_second_may_take_their_two_weeks() {
+        let mut body = waiting();
+        for _ in 0..(10 << 30) / 8192 {
+            body.measure(Duration::from_secs(1), 8192).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_trickle_ends_with_its_window() {
+        let mut body = waiting();
+        assert_eq!((0..100).take_while(|_| body.measure(Duration::from_secs(1), 1000).is_ok()).count(), 29);
+    }
+}

@@ -143,7 +143,7 @@ pub enum Cause {
     Certificate { host: String, text: String },
     #[error("the connection broke: {0}")]
     Broken(String),
-    #[error("too many requests{}", .retry_after.map(|t| format!(", try again in {} s", t.as_secs())).unwrap_or_default())]
+    #[error("too many requests{}", .retry_after.map(|t| format!(", try again in {} s", t.as_millis().div_ceil(1000))).unwrap_or_default())]
     RateLimited { retry_after: Option<Duration> },
     /// It was not asked.
     #[error("has {0}")]
