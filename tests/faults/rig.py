@@ -62,6 +62,10 @@ admin_password = "{PASSWORD}"
             time.sleep(0.02)
         return False
 
+    def freeze(self):
+        """From now on it answers nobody: whatever the kernel still does for it, it does not learn."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def kill(self):
         if self.process:
             self.process.send_signal(signal.SIGKILL)
