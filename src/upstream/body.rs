@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn ten_gib_at_eight_kib_a_second_may_take_their_two_weeks() {
         let mut body = waiting();
-        for _ in 0..(10 << 30) / 8192 {
+        for _ in 0..(10_u64 << 30) / 8192 {
             body.measure(Duration::from_secs(1), 8192).unwrap();
         }
     }
