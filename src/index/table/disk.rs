@@ -67,3 +67,45 @@ impl Disk {
         Held::close(disk, |disk| &disk.held)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn row(key: u8, value: u8) -> Batch {
+        Batch::from([(vec![key], Some(vec![value]))])
+    }
+
+    #[tokio::test]
+    async fn what_waits_in_memory_is_told_while_sled_hangs_and_the_rest_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Arc::new(Disk::open(Duration::from_millis(200), folder.path().to_owned()).unwrap());
+        let mut gates = Vec::new();
+        for _ in 0..3 {
+            let (gate, wait) = mpsc::channel::<()>();
+            let wait = Arc::new(std::sync::Mutex::new(wait));
+            let hanging = Arc::clone(&disk);
+            gates.push((gate, tokio::spawn(async move { hanging.read(move |_: &dyn Table| hang(&wait)).await })));
+        }
+        tokio::task::yield_now().await;
+        disk.apply(row(1, 7), 1).unwrap();
+        assert_eq!(disk.read(|table: &dyn Table| table.get(&[1])).await, Ok(Some(vec![7])));
+        let unknown = disk.read(|table: &dyn Table| table.get(&[2])).await.unwrap_err();
+        assert!(unknown.0.contains("did not answer"), "{unknown}");
+        drop(gates);
+        disk.abandon();
+        assert!(disk.read(|table: &dyn Table| table.get(&[1])).await.is_err(), "what was let go of tells nothing");
+        assert!(disk.apply(row(1, 8), 2).is_err());
+    }
+
+    /// Waits where sled would; in memory nothing is waited for.
+    fn hang(wait: &std::sync::Mutex<mpsc::Receiver<()>>) -> Result<(), TableError> {
+        match std::thread::current().name() {
+            Some("index-table") => drop(wait.lock().unwrap().recv()),
+            _ => return Err(TableError(String::new())),
+        }
+        Ok(())
+    }
+}

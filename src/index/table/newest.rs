@@ -85,3 +85,21 @@ impl Table for Newest {
 fn not_here() -> TableError {
     TableError(String::new())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_forgotten_that_came_after_the_disk_was_given_the_rest() {
+        let row = |key: u8| Batch::from([(vec![key], Some(vec![key]))]);
+        let newest = Newest::default();
+        newest.add(row(1), 1);
+        let given = newest.all();
+        newest.add(row(2), 2);
+        newest.forget(given.batches);
+        assert_eq!((newest.get(&[1]), newest.get(&[2])), (Ok(Some(vec![1])), Ok(Some(vec![2]))));
+        newest.forget(newest.all().batches);
+        assert!(newest.get(&[2]).is_err() && newest.position().is_err());
+    }
+}
