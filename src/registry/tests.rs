@@ -89,7 +89,8 @@ impl House {
         let members = upstreams.iter().map(|upstream| Member::new(upstream, false, deadlines).unwrap()).collect();
         let store = Arc::new(FileStore::open(data.path(), 0).unwrap());
         let index = Arc::new(Local::open(Options::new(data.path())).await.unwrap());
-        House { registry: Registry::new(&settings, index, store, members, deadlines, flight::Tuning::default()), data }
+        let policy = Arc::new(Policy::open(data.path(), &settings.auth).unwrap());
+        House { registry: Registry::new(&settings, index, store, members, deadlines, flight::Tuning::default(), policy), data }
     }
 
     async fn hosted() -> House {

@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::answers::Refusal;
 use super::requests::Asker;
 use super::{Server, client};
-use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge};
+use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge, judge_any};
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -93,7 +93,7 @@ impl Server {
     /// Checks credentials and judges the wish; what comes back may do it.
     pub async fn admit(&self, parts: &Parts, wish: &Wish<'_>) -> Result<Caller, Refusal> {
         let scopes = [wish.scope()];
-        let open = judge(&self.rules, &Who::Anonymous, wish.action, &wish.target.repository()) == Verdict::Allowed;
+        let open = self.verdict(&Who::Anonymous, wish.action, wish.target) == Verdict::Allowed;
         let root_head = parts.method == Method::HEAD && wish.at_root();
         let caller = self.caller(parts, parts.method == Method::GET && open, &scopes).await?;
         if root_head && !caller.presented {
@@ -107,6 +107,16 @@ impl Server {
         Ok(caller)
     }
 
+    /// What the rules say. A pull at the root may be answered by any member of the group: who may read one of them may ask, and the
+    /// registry judges again when it knows which.
+    pub fn verdict(&self, who: &Who, action: Action, target: &Target) -> Verdict {
+        let rules = self.policy.rules();
+        match action {
+            Action::Pull => judge_any(&rules, who, action, &self.registry.candidates(target)),
+            Action::Push | Action::Delete | Action::Shadow | Action::Admin => judge(&rules, who, action, &target.repository()),
+        }
+    }
+
     /// Whether the caller may, by his token and by the rules.
     pub fn judge(&self, caller: &Caller, wish: &Wish<'_>) -> Result<(), Refusal> {
         let (judged, scopes) = (wish.target.judged(), [wish.scope()]);
@@ -116,7 +126,7 @@ impl Server {
             Action::Delete => "deleting from",
             Action::Admin => "administering",
         };
-        match judge(&self.rules, &caller.who, wish.action, &wish.target.repository()) {
+        match self.verdict(&caller.who, wish.action, wish.target) {
             Verdict::LogIn => {
                 Err(Refusal::challenge(format!("{verb} {judged} needs a log-in: docker login HOST, then try again"), &scopes, None))
             }
@@ -134,8 +144,8 @@ impl Server {
     /// How much of the group a reader sees: a pusher's questions are answered from the hosted store alone.
     pub fn reader(&self, parts: &Parts, caller: &Caller, wish: &Wish<'_>, is_blob: bool) -> Reader {
         let asked_push = caller.claims.as_ref().is_some_and(|claims| claims.asked_push(wish.written.as_str()));
-        let may_push = || judge(&self.rules, &caller.who, Action::Push, &wish.target.repository()) == Verdict::Allowed;
-        let pushes = asked_push || (is_blob && caller.claims.is_none() && matches!(caller.who, Who::User(_)) && may_push());
+        let may_push = || self.verdict(&caller.who, Action::Push, wish.target) == Verdict::Allowed;
+        let pushes = asked_push || (is_blob && caller.claims.is_none() && caller.who.is_signed_in() && may_push());
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
         Reader::new(caller.who.clone(), sight)
     }

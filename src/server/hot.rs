@@ -13,7 +13,9 @@ use http::{HeaderMap, Method, StatusCode};
 use moka::sync::Cache;
 
 use super::Server;
-use crate::registry::Ticket;
+use crate::auth::{Action, Verdict, Who, judge};
+use crate::oci::Repository;
+use crate::registry::{Found, Ticket};
 use crate::telemetry;
 
 /// Bytes of manifests kept, with their headers.
@@ -29,6 +31,8 @@ struct Entry {
     headers: HeaderMap,
     bytes: Bytes,
     ticket: Ticket,
+    /// Where it was found.
+    repository: Repository,
     /// Whether HEAD without credentials is answered too: not at the root.
     heads: bool,
 }
@@ -44,12 +48,15 @@ impl Server {
     /// The kept answer to a request without credentials that everybody may make.
     pub fn hot_answer(&self, parts: &Parts) -> Option<Response> {
         let head = parts.method == Method::HEAD;
-        let anonymous = self.rules.anonymous.pull && !parts.headers.contains_key(AUTHORIZATION);
+        let anonymous = !parts.headers.contains_key(AUTHORIZATION);
         if !anonymous || !(head || parts.method == Method::GET) {
             return None;
         }
         let key = parts.uri.path_and_query()?.as_str();
         let entry = self.hot.0.get(key)?;
+        if judge(&self.policy.rules(), &Who::Anonymous, Action::Pull, &entry.repository) != Verdict::Allowed {
+            return None;
+        }
         if !self.registry.holds(&entry.ticket) {
             self.hot.0.invalidate(key);
             return None;
@@ -65,11 +72,12 @@ impl Server {
     }
 
     /// Keeps the answer to an anonymous request, as long as its ticket says.
-    pub fn keep_hot(&self, parts: &Parts, headers: &HeaderMap, bytes: &Bytes, ticket: Option<Ticket>, at_root: bool) {
-        if let (Some(ticket), Some(key)) = (ticket, parts.uri.path_and_query())
+    pub fn keep_hot(&self, parts: &Parts, headers: &HeaderMap, found: &Found, ticket: Option<Ticket>, at_root: bool) {
+        if let (Some(ticket), Some(key), Some(bytes)) = (ticket, parts.uri.path_and_query(), &found.bytes)
             && !parts.headers.contains_key(AUTHORIZATION)
         {
-            let entry = Entry { headers: headers.clone(), bytes: bytes.clone(), ticket, heads: !at_root };
+            let entry =
+                Entry { headers: headers.clone(), bytes: bytes.clone(), ticket, repository: found.repository.clone(), heads: !at_root };
             self.hot.0.insert(key.as_str().into(), Arc::new(entry));
         }
     }

@@ -29,7 +29,7 @@ use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use crate::auth::{Rules, Tokens, Users};
+use crate::auth::{Policy, Tokens, Users};
 use crate::config::Settings;
 use crate::oci::Route;
 use crate::registry::Registry;
@@ -41,7 +41,7 @@ pub struct Server {
     registry: Arc<Registry>,
     users: Arc<Users>,
     tokens: Arc<Tokens>,
-    rules: Rules,
+    policy: Arc<Policy>,
     external_url: Option<String>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
@@ -54,13 +54,14 @@ impl Server {
         registry: Arc<Registry>,
         users: Arc<Users>,
         tokens: Arc<Tokens>,
+        policy: Arc<Policy>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
         Arc::new(Server {
             registry,
             users,
             tokens,
-            rules: Rules { anonymous: settings.auth.anonymous },
+            policy,
             external_url: settings.server.external_url.clone(),
             metrics,
             hot: hot::Hot::default(),

@@ -16,7 +16,7 @@ async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
         app.anonymous().bare().get("/v2/nginx/manifests/latest").await.expect(200);
     }
     app.landed().await;
-    app.restart_with(|settings| settings.auth.anonymous.pull = false).await;
+    app.restart_with(|settings| settings.auth.anonymous.get_or_insert_default().pull = false).await;
     let paths = [
         "/v2/nginx/manifests/latest".to_owned(),
         "/v2/docker.io/library/nginx/manifests/latest".to_owned(),
