@@ -44,7 +44,7 @@ impl Server {
         let (found, ticket) = asked.map_err(|error| wish.refused(error))?;
         let headers = headers(&found, ns.as_deref())?;
         if want == Want::Bytes {
-            self.keep_hot(parts, &headers, &found, ticket, matches!(target, Target::Group(_)) && ns.is_none());
+            self.keep_hot(parts, &wish, &headers, &found, ticket);
         }
         let mut response = Response::new(match (want, found.bytes) {
             (Want::Bytes, Some(bytes)) => Body::from(bytes),
