@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod blobs;
 mod errors;
+mod forwarded;
 mod hot;
 pub mod listen;
 mod lists;
@@ -28,6 +29,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use tower::util::MapRequestLayer;
 
 use crate::auth::{Rules, Tokens, Users};
 use crate::config::Settings;
@@ -43,6 +45,7 @@ pub struct Server {
     tokens: Arc<Tokens>,
     rules: Rules,
     external_url: Option<String>,
+    proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
     started: Instant,
@@ -62,6 +65,7 @@ impl Server {
             tokens,
             rules: Rules { anonymous: settings.auth.anonymous },
             external_url: settings.server.external_url.clone(),
+            proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,
             hot: hot::Hot::default(),
             started: Instant::now(),
@@ -70,6 +74,7 @@ impl Server {
 
     /// Every route of this server.
     pub fn router(self: &Arc<Server>) -> Router {
+        let proxies = self.proxies.clone();
         Router::new()
             .route("/healthz", get(probes::healthz))
             .route("/readyz", get(probes::readyz))
@@ -80,6 +85,8 @@ impl Server {
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
             .layer(axum::middleware::from_fn(requests::observe))
+            // The outermost: whatever asks who the client is comes after it.
+            .layer(MapRequestLayer::new(move |request: Request| proxies.settle(request)))
             .with_state(self.clone())
     }
 }
@@ -126,16 +133,12 @@ impl Server {
     fn base(&self, parts: &Parts) -> String {
         match &self.external_url {
             Some(url) => url.clone(),
-            None => {
-                let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-                let host = named.or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost");
-                format!("http://{host}")
-            }
+            None => forwarded::reached(parts),
         }
     }
 }
 
-/// Where the request came from.
+/// Where the request came from, as far as trusted proxies tell.
 fn client(parts: &Parts) -> SocketAddr {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     parts.extensions.get::<listen::ClientAddress>().map_or(unknown, |address| address.0)
