@@ -56,7 +56,7 @@ impl Settings {
             upstreams: UPSTREAMS.iter().map(|(registry, _, _)| Upstream::builtin(registry)).collect(),
             auth: Auth { anonymous: Anonymous { pull: true, push: false, delete: false }, htpasswd: None, admin_password: None },
             metrics: Metrics { enabled: true },
-            log: Log { level: "info".into(), json: false, requests: Requests::All },
+            log: Log { level: "info".into(), json: false, requests: Requests::All, audit: None },
         }
     }
 }

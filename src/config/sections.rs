@@ -126,5 +126,6 @@ enum Action {
 fn log(table: &mut Reader<'_>, into: &mut Log) {
     table.read("level", &mut into.level, text_as(hosts::log_level));
     table.read("format", &mut into.json, choice(&[("text", false), ("json", true)]));
+    table.read("audit", &mut into.audit, optional(path));
     table.read("requests", &mut into.requests, choice(&[("all", Requests::All), ("errors", Requests::Errors), ("off", Requests::Off)]));
 }

@@ -238,6 +238,8 @@ pub struct Log {
     pub level: String,
     pub json: bool,
     pub requests: Requests,
+    /// A file of their own for the audit events; `None`: they are in the log alone.
+    pub audit: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,6 +83,7 @@ impl Settings {
                 Requests::Off => "off",
             },
         );
+        page.line("audit", self.log.audit.as_deref().map(path).unwrap_or_default());
     }
 }
 

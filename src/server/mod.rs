@@ -2,6 +2,7 @@
 
 mod access;
 mod answers;
+mod audit;
 mod blobs;
 mod errors;
 mod forwarded;
@@ -115,18 +116,20 @@ async fn wrong_method() -> Response {
 
 impl Server {
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        match Route::parse(parts.method.as_str(), parts.uri.path())? {
+        let route = Route::parse(parts.method.as_str(), parts.uri.path())?;
+        let answer = match &route {
             Route::Base => self.base_route(parts).await,
             Route::Catalog => self.catalog(parts).await,
             Route::Ping => Ok(self.ping()),
             Route::Search => self.search(parts).await,
-            Route::Tags { name } => self.tags(parts, &name).await,
-            Route::Manifest { name, reference } => self.manifest(parts, &name, &reference, body).await,
-            Route::Blob { name, digest } => self.blob(parts, &name, &digest).await,
-            Route::Uploads { name } => self.begin_upload(parts, &name, body).await,
-            Route::Upload { name, id } => self.upload(parts, &name, id.as_str(), body).await,
-            Route::Referrers { name, digest } => self.referrers(parts, &name, &digest).await,
-        }
+            Route::Tags { name } => self.tags(parts, name).await,
+            Route::Manifest { name, reference } => self.manifest(parts, name, reference, body).await,
+            Route::Blob { name, digest } => self.blob(parts, name, digest).await,
+            Route::Uploads { name } => self.begin_upload(parts, name, body).await,
+            Route::Upload { name, id } => self.upload(parts, name, id.as_str(), body).await,
+            Route::Referrers { name, digest } => self.referrers(parts, name, digest).await,
+        };
+        answer.inspect_err(|refusal| audit::refused(parts, &route, refusal))
     }
 
     /// How clients reach this server, without a slash at its end.
