@@ -9,6 +9,7 @@ mod grammar;
 mod hosted;
 mod hosts;
 mod load;
+mod networks;
 mod pattern;
 mod reader;
 mod sections;
@@ -25,6 +26,7 @@ pub use credentials::{Credentials, Keeper, Login};
 pub use faults::{Fault, Faults, Place};
 pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
+pub use networks::Networks;
 pub use pattern::Patterns;
 pub use settings::*;
 
