@@ -11,6 +11,7 @@ use crate::registry::{Error, Registry, Share, Usage};
 
 /// Images, or whole repositories, that are to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Names {
     pub names: Vec<String>,
     /// Each is a repository's name, and all of it goes.
@@ -19,6 +20,7 @@ pub struct Names {
 
 /// What is to be copied where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Copy {
     pub from: String,
     pub to: String,
