@@ -1,5 +1,10 @@
 //! The accept loop against clients that are silent, slow, too many, or speak something else. Deadlines are a hundredth of the real ones.
 
+#[path = "edges/floods.rs"]
+mod floods;
+#[path = "support/http2_flood.rs"]
+mod http2_flood;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
