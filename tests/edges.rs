@@ -63,7 +63,7 @@ impl Server {
             .route("/pauses", get(pauses))
             .route("/upload", post(upload))
             .with_state(tell);
-        let cut = tokio::spawn(serve(vec![listener], service, limits, async {
+        let cut = tokio::spawn(serve(vec![listener], service, limits, None, async {
             let _ = stopped.await;
         }));
         Server { address, stop, cut, events }

@@ -2,6 +2,7 @@
 
 mod care;
 mod tags;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
 pub use tags::{Pin, Refresh, Unpin};
+pub use tls::{Tls, TlsCommand, TlsInit};
 
 use crate::config::{Overrides, Sources};
 
@@ -41,6 +43,7 @@ pub enum Command {
     Pin(Pin),
     Unpin(Unpin),
     Gc(Gc),
+    Tls(Tls),
     Config(Config),
     Healthcheck(Healthcheck),
 }
@@ -61,10 +64,11 @@ pub struct Serve {
     /// The folder that holds everything [default: ./data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// HTTPS: this version knows "off" alone; put a proxy in front [default: off]
+    /// HTTPS beside HTTP on the same port: self-signed, files (a certificate of yours, see the configuration) or off
+    /// [default: self-signed]
     #[arg(long, value_name = "MODE")]
     pub tls: Option<String>,
-    /// A name or address of this machine for its certificate; may be repeated. Changes nothing while TLS is off
+    /// A name or address that clients use for this machine, for its own certificate; may be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// What may be done without a log-in, of pull, push and delete [default: pull]

@@ -14,6 +14,7 @@ mod reader;
 mod sections;
 mod settings;
 mod show;
+mod tls;
 mod tree;
 mod upstreams;
 mod values;
@@ -27,6 +28,7 @@ pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;
 pub use settings::*;
+pub use tls::certificate_hosts;
 
 /// The annotated default: every key with its default, explained for a person.
 pub const ANNOTATED: &str = include_str!("../../config.toml");

@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::answers::Refusal;
+use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
 use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge};
@@ -17,8 +18,8 @@ pub struct Caller {
     pub who: Who,
     /// Set when a token came.
     pub claims: Option<Arc<Claims>>,
-    /// Whether any credentials came at all.
-    presented: bool,
+    /// Whether the request itself had any credentials: the certificate of its connection is none.
+    pub presented: bool,
 }
 
 /// What is to be done, and where.
@@ -65,10 +66,11 @@ impl Server {
     }
 
     async fn identify(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
-        let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
-        match Credentials::parse(header) {
+        match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
+            // Nothing was shown for this request: he too gets a token, which tells a push from a pull.
+            Credentials::Certificate(name) => Ok(Caller { who: Who::User(name), claims: None, presented: false }),
             Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
                 Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
                 Err(_) => {
@@ -139,6 +141,20 @@ impl Server {
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
         Reader::new(caller.who.clone(), sight)
     }
+}
+
+/// What a request says about who sends it. What it says itself goes over the connection's certificate.
+pub fn credentials(parts: &Parts) -> Credentials {
+    let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    match (Credentials::parse(header), parts.extensions.get::<CertificateUser>()) {
+        (Credentials::None, Some(CertificateUser(name))) => Credentials::Certificate(name.clone()),
+        (given, _) => given,
+    }
+}
+
+/// Whether the request comes from nobody in particular, as far as it tells.
+pub fn tells_nobody(parts: &Parts) -> bool {
+    !parts.headers.contains_key(http::header::AUTHORIZATION) && parts.extensions.get::<CertificateUser>().is_none()
 }
 
 fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {

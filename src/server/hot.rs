@@ -7,12 +7,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use moka::sync::Cache;
 
 use super::Server;
+use super::access::tells_nobody;
 use crate::registry::Ticket;
 use crate::telemetry;
 
@@ -44,7 +44,7 @@ impl Server {
     /// The kept answer to a request without credentials that everybody may make.
     pub fn hot_answer(&self, parts: &Parts) -> Option<Response> {
         let head = parts.method == Method::HEAD;
-        let anonymous = self.rules.anonymous.pull && !parts.headers.contains_key(AUTHORIZATION);
+        let anonymous = self.rules.anonymous.pull && tells_nobody(parts);
         if !anonymous || !(head || parts.method == Method::GET) {
             return None;
         }
@@ -67,7 +67,7 @@ impl Server {
     /// Keeps the answer to an anonymous request, as long as its ticket says.
     pub fn keep_hot(&self, parts: &Parts, headers: &HeaderMap, bytes: &Bytes, ticket: Option<Ticket>, at_root: bool) {
         if let (Some(ticket), Some(key)) = (ticket, parts.uri.path_and_query())
-            && !parts.headers.contains_key(AUTHORIZATION)
+            && tells_nobody(parts)
         {
             let entry = Entry { headers: headers.clone(), bytes: bytes.clone(), ticket, heads: !at_root };
             self.hot.0.insert(key.as_str().into(), Arc::new(entry));

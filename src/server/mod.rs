@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod blobs;
+mod connect;
 mod errors;
 mod hot;
 pub mod listen;
@@ -10,7 +11,9 @@ mod lists;
 mod manifests;
 mod probes;
 mod requests;
+mod required;
 mod search;
+pub mod tls;
 mod token;
 mod unread;
 mod uploads;
@@ -35,6 +38,7 @@ use crate::oci::Route;
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
+use listen::Scheme;
 
 /// What answers requests.
 pub struct Server {
@@ -43,6 +47,9 @@ pub struct Server {
     tokens: Arc<Tokens>,
     rules: Rules,
     external_url: Option<String>,
+    tls: Option<Arc<tls::Tls>>,
+    /// Plain HTTP is refused.
+    require: bool,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
     started: Instant,
@@ -54,6 +61,7 @@ impl Server {
         registry: Arc<Registry>,
         users: Arc<Users>,
         tokens: Arc<Tokens>,
+        tls: Option<Arc<tls::Tls>>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
         Arc::new(Server {
@@ -62,6 +70,8 @@ impl Server {
             tokens,
             rules: Rules { anonymous: settings.auth.anonymous },
             external_url: settings.server.external_url.clone(),
+            tls,
+            require: settings.server.tls.require,
             metrics,
             hot: hot::Hot::default(),
             started: Instant::now(),
@@ -76,9 +86,12 @@ impl Server {
             .route("/metrics", get(probes::metrics))
             .route("/token", get(token::by_query).post(token::by_form))
             .route("/api/v1/upstreams", get(upstreams::list))
+            .route("/connect", get(connect::lines))
+            .route(connect::CA, get(connect::ca))
             .route("/", get(probes::landing))
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), required::check))
             .layer(axum::middleware::from_fn(requests::observe))
             .with_state(self.clone())
     }
@@ -124,14 +137,23 @@ impl Server {
 
     /// How clients reach this server, without a slash at its end.
     fn base(&self, parts: &Parts) -> String {
-        match &self.external_url {
-            Some(url) => url.clone(),
-            None => {
-                let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-                let host = named.or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost");
-                format!("http://{host}")
-            }
-        }
+        let scheme = match self.scheme(parts) {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        self.external_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.host(parts)))
+    }
+
+    /// The address by which clients name this server, as image names begin with it.
+    fn host(&self, parts: &Parts) -> String {
+        let external = self.external_url.as_deref().and_then(|url| url.split("//").last());
+        let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+        external.or(named).or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost").to_owned()
+    }
+
+    /// How the request came.
+    fn scheme(&self, parts: &Parts) -> Scheme {
+        parts.extensions.get().copied().unwrap_or(Scheme::Http)
     }
 }
 

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
+use super::access::credentials;
 use super::answers::{Refusal, body};
 use super::manifests::whole;
 use super::{Server, client};
@@ -45,10 +46,6 @@ pub async fn by_form(State(server): State<Arc<Server>>, request: Request) -> Res
         return Refusal::Malformed { code: "UNSUPPORTED", message: text.into() }.into_response("", &parts.method);
     }
     server.token(&parts, &form, given).await
-}
-
-fn credentials(parts: &Parts) -> Credentials {
-    Credentials::parse(parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
 }
 
 impl Server {
