@@ -294,6 +294,15 @@ mod tests {
         assert_eq!(parse("entrepot prefetch a --file b").err(), Some(clap::error::ErrorKind::ArgumentConflict));
         assert_eq!(parse("entrepot prefetch a --jobs 0").err(), Some(clap::error::ErrorKind::ValueValidation));
     }
+
+    #[test]
+    fn certificates_are_made_for_hosts_that_are_named() {
+        let Ok(Command::Tls(tls)) = parse("entrepot tls init --host a --host 192.0.2.7 --output out") else { panic!() };
+        let TlsCommand::Init(init) = tls.command;
+        assert_eq!((init.host, init.output), (vec!["a".to_owned(), "192.0.2.7".to_owned()], "out".into()));
+        assert_eq!(parse("entrepot tls init").err(), Some(clap::error::ErrorKind::MissingRequiredArgument));
+    }
+
     #[test]
     fn prune_takes_repositories_and_history_one_image() {
         let Ok(Command::Prune(prune)) = parse("entrepot prune --dry-run a/b c") else { panic!() };

@@ -65,10 +65,9 @@ fn greeting(settings: &Settings, addresses: &[SocketAddr], password: Option<&str
         text += &format!("the password of admin is {password} (kept in {kept} until you change it)\n");
     }
     if let Some(fingerprint) = fingerprint {
-        let port = first.port();
-        text += &format!(
-            "the SHA-256 fingerprint of its CA is\n  {fingerprint}\nhttp://HOST:{port}/connect says how clients come to trust it; localhost needs it not\n"
-        );
+        let ask = if tls.require { "curl -k https" } else { "curl http" };
+        text += &format!("the SHA-256 fingerprint of its CA is\n  {fingerprint}\n");
+        text += &format!("how clients come to trust it: {ask}://HOST:{}/connect (localhost needs it not)\n", first.port());
     }
     if settings.cache.offline {
         text += "offline: no upstream is asked, what is cached is served\n";
@@ -91,7 +90,7 @@ mod tests {
             "listens on 0.0.0.0:5000 (http and https)",
             "password of admin is s3cret",
             "fingerprint of its CA is\n  AB:CD\n",
-            "http://HOST:5000/connect",
+            "curl http://HOST:5000/connect",
             "docker pull localhost:5000/nginx",
             "docker login",
             " prefetch alpine",

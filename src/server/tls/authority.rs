@@ -38,7 +38,8 @@ impl Authority {
         let paths = paths(folder);
         match (kept::find(&paths[0])?, kept::find(&paths[1])?) {
             (Some(certificate), Some(key)) => Authority::read(&paths[0], &paths[1], &Pair { certificate, key }),
-            (None, None) => {
+            // A first start that was cut short has left its key, and shown it to nobody.
+            (None, key) if key.is_none() || kept::find(&folder.join("server.crt"))?.is_none() => {
                 let (authority, key) = Authority::make(host, SystemTime::now())?;
                 kept::write(&paths[1], &key, kept::SECRET)?;
                 kept::write(&paths[0], &authority.pem, kept::OPEN)?;
@@ -49,7 +50,7 @@ impl Authority {
                 "is missing: it is the key of the CA that clients trust, and without it no certificate can be made for them. \
                  Put it back from a backup; or remove ca.crt beside it too, and have the new CA trusted by every client (see /connect)",
             )),
-            (None, Some(_)) => Err(TlsError::broken(
+            (None, _) => Err(TlsError::broken(
                 &paths[0],
                 "is missing, the certificate of the CA whose key is beside it. Put it back from a backup, or take it from a client; \
                  or remove ca.key too, and have the new CA trusted by every client (see /connect)",

@@ -132,3 +132,32 @@ pub fn init(folder: &Path, hosts: &[String]) -> Result<Authority, TlsError> {
     kept::write_new(&server, &String::from_utf8_lossy(&pair.certificate), kept::OPEN)?;
     Ok(authority)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[test]
+    fn a_certificate_is_made_anew_when_a_third_of_its_life_is_left_or_its_names_change_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings::builtin();
+        settings.storage.data = folder.path().to_owned();
+        let made = Made::open(&settings, &[]).unwrap();
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let (now, ours) = (SystemTime::now(), names(&["::1", "a.example", "192.0.2.7"]));
+        let first = made.right(&ours, now).unwrap();
+        let still = |days: u32| made.right(&ours, now + DAY * days).unwrap() == first;
+        assert!(still(0) && still(397 * 2 / 3 - 3), "two thirds of its life");
+        assert!(!still(397 * 2 / 3 - 1));
+        let second = made.right(&ours, now + DAY * 300).unwrap();
+        assert!(made.right(&ours, now + DAY * 300).unwrap() == second, "once");
+        assert!(made.right(&names(&["a.example"]), now + DAY * 300).unwrap() != second);
+        // The authority ends first: another certificate would be no better.
+        let last = made.right(&ours, now + DAY * 3640).unwrap();
+        assert!(made.right(&ours, now + DAY * 3645).unwrap() == last);
+    }
+}
