@@ -149,9 +149,10 @@ impl Tokens {
         in_time
             && match &claims.who {
                 Who::Anonymous => true,
-                Who::User(name) => {
-                    claims.stamp.as_deref().is_some_and(|stamp| stamp == CERTIFIED || self.users.stamp(name).as_deref() == Some(stamp))
-                }
+                who => claims
+                    .stamp
+                    .as_deref()
+                    .is_some_and(|stamp| stamp == CERTIFIED || self.users.stamp(who.name()).as_deref() == Some(stamp)),
             }
     }
 }

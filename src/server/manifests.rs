@@ -43,10 +43,8 @@ impl Server {
         let asked = self.registry.manifest(&target, reference, &reader, want).await;
         let (found, ticket) = asked.map_err(|error| wish.refused(error))?;
         let headers = headers(&found, ns.as_deref())?;
-        if want == Want::Bytes
-            && let Some(bytes) = &found.bytes
-        {
-            self.keep_hot(parts, &headers, bytes, ticket, matches!(target, Target::Group(_)) && ns.is_none());
+        if want == Want::Bytes {
+            self.keep_hot(parts, &wish, &headers, &found, ticket);
         }
         let mut response = Response::new(match (want, found.bytes) {
             (Want::Bytes, Some(bytes)) => Body::from(bytes),

@@ -32,7 +32,7 @@ use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
-use crate::auth::{Rules, Tokens, Users};
+use crate::auth::{Policy, Tokens, Users};
 use crate::config::Settings;
 use crate::oci::Route;
 use crate::registry::Registry;
@@ -45,7 +45,7 @@ pub struct Server {
     registry: Arc<Registry>,
     users: Arc<Users>,
     tokens: Arc<Tokens>,
-    rules: Rules,
+    policy: Arc<Policy>,
     external_url: Option<String>,
     tls: Option<Arc<tls::Tls>>,
     /// Plain HTTP is refused.
@@ -61,6 +61,7 @@ impl Server {
         registry: Arc<Registry>,
         users: Arc<Users>,
         tokens: Arc<Tokens>,
+        policy: Arc<Policy>,
         tls: Option<Arc<tls::Tls>>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
@@ -68,7 +69,7 @@ impl Server {
             registry,
             users,
             tokens,
-            rules: Rules { anonymous: settings.auth.anonymous },
+            policy,
             external_url: settings.server.external_url.clone(),
             tls,
             require: settings.server.tls.require,

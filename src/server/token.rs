@@ -53,7 +53,8 @@ impl Server {
         let asked = url::form_urlencoded::parse(fields).filter(|(key, _)| key == "scope");
         let scopes = asked.flat_map(|(_, value)| Scope::parse_all(&value)).collect();
         let request = TokenRequest { credentials, scopes, from: client(parts).ip() };
-        match grant(&self.users, &self.rules, &self.tokens, request).await {
+        let names = |name: &str| self.registry.target(name, None).map(|target| self.registry.candidates(&target)).unwrap_or_default();
+        match grant(&self.users, &self.policy.rules(), &self.tokens, request, &names).await {
             Ok(granted) => answer(granted, &parts.method),
             Err(Refused::LogIn) => {
                 let text = "the user name or the password is wrong";

@@ -1,5 +1,7 @@
 //! Clients that show a certificate are the users that it names; a certificate that is not good ends the connection.
 
+use entrepot::config::Anonymous;
+
 use super::app::*;
 use super::issuer::{Issued, TestAuthority};
 use super::{ca, https, trusting};
@@ -10,7 +12,7 @@ async fn start(authority: &TestAuthority, folder: &tempfile::TempDir) -> App {
     std::fs::write(&file, &authority.pem).unwrap();
     App::with(|settings| {
         settings.server.tls.client_ca = Some(file);
-        settings.auth.anonymous.pull = false;
+        settings.auth.anonymous = Some(Anonymous::default());
     })
     .await
 }
@@ -72,7 +74,7 @@ async fn what_a_certificate_reaches_does_not_become_hot_for_others() {
     let (authority, folder) = (TestAuthority::new("clients"), tempfile::tempdir().unwrap());
     let mut app = start(&authority, &folder).await;
     app.restart_with(|settings| {
-        settings.auth.anonymous.pull = true;
+        settings.auth.anonymous = None;
         settings.upstreams[0].visibility = entrepot::config::Visibility::SignedIn;
     })
     .await;

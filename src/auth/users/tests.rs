@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const FAST: Pace = Pace { cost: 4, look: Duration::ZERO, wait: HOUR, remember: HOUR };
 
 fn auth() -> config::Auth {
-    config::Auth { anonymous: config::Anonymous::default(), htpasswd: None, admin_password: None }
+    config::Auth::default()
 }
 
 fn line(user: &str, password: &str) -> String {
