@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 
-use crate::auth::{MadeUp, Pace, Tokens, Users};
+use crate::auth::{MadeUp, Pace, Policy, Tokens, Users};
 use crate::config::{self, Settings};
 use crate::index::{Health, Index, Local, Options};
 use crate::registry::flight::Tuning;
@@ -42,6 +42,7 @@ pub enum StartError {
 pub struct Opened {
     pub registry: Arc<Registry>,
     index: Arc<dyn Index>,
+    policy: Arc<Policy>,
 }
 
 /// Opens the data folder. Nothing is asked of any network.
@@ -62,8 +63,11 @@ pub async fn open(settings: &Settings, deadlines: Deadlines, tuning: Tuning) -> 
         Member::new(upstream, offline, deadlines).map_err(failed)
     };
     let members = settings.upstreams.iter().map(member).collect::<Result<_, _>>()?;
-    let registry = Registry::new(settings, index.clone(), store, members, deadlines, tuning);
-    Ok(Opened { registry, index })
+    let (data, auth) = (settings.storage.data.clone(), settings.auth.clone());
+    let policy = tokio::task::spawn_blocking(move || Policy::open(&data, &auth)).await.map_err(io::Error::other)??;
+    let policy = Arc::new(policy);
+    let registry = Registry::new(settings, index.clone(), store, members, deadlines, tuning, policy.clone());
+    Ok(Opened { registry, index, policy })
 }
 
 impl Opened {
@@ -104,7 +108,7 @@ pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pa
     };
     let (users, tokens, made_up) = tokio::task::spawn_blocking(keys).await.map_err(io::Error::other)??;
     let metrics = settings.metrics.enabled.then(telemetry::metrics::install);
-    let server = Server::new(settings, opened.registry.clone(), users, tokens, metrics);
+    let server = Server::new(settings, opened.registry.clone(), users, tokens, opened.policy.clone(), metrics);
     Ok(Running { opened, server, listeners, commands, made_up })
 }
 

@@ -279,6 +279,27 @@ fn no_lint_is_allowed_without_a_reason() {
     check(&sources("tests"), nothing_is_allowed_silently);
 }
 
+/// The names in backquotes of the rows of promises that are neither a test of these sources nor a script.
+fn unknown_tests<'a>(promises: &'a str, sources: &BTreeMap<String, String>) -> Vec<&'a str> {
+    let rows = promises.lines().filter(|line| line.starts_with("| ") && line.contains('`'));
+    let tests =
+        rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit('|').next()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let known = |name: &&str| match name.contains('/') {
+        true => Path::new(name).is_file(),
+        false => sources.values().any(|text| text.contains(&format!("fn {name}("))),
+    };
+    tests.filter(|name| !known(name)).collect()
+}
+
+#[test]
+fn every_promise_about_security_names_tests_that_are_there() {
+    let (src, tests) = (sources("src"), sources("tests"));
+    let all: BTreeMap<_, _> = src.into_iter().chain(tests).collect();
+    assert_eq!(unknown_tests(&fs::read_to_string("SECURITY.md").unwrap(), &all), Vec::<&str>::new());
+    let planted = "| 1 | `x` is | `every_rule_sees_its_fault`, `no_such_test`, `tests/run`, `tests/none` |";
+    assert_eq!(unknown_tests(planted, &all), ["no_such_test", "tests/none"]);
+}
+
 #[test]
 fn every_rule_sees_its_fault() {
     let long = "x\n".repeat(LONGEST + 1);

@@ -1,19 +1,26 @@
 //! The one place that says who may do what. Pure: the same question always has the same answer.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::config;
-use crate::oci::Repository;
+use super::rules::{Members, Role, Rules};
+use crate::config::{Allow, Rights};
+use crate::oci::{Origin, Repository};
 
 /// The account that may do everything.
 pub const ADMIN: &str = "admin";
 
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     Anonymous,
     /// A user whose password or token was checked.
     User(Arc<str>),
+    /// A user who showed a token of his that may less than he may.
+    Limited {
+        user: Arc<str>,
+        within: Arc<[Allow]>,
+    },
 }
 
 impl Who {
@@ -21,8 +28,12 @@ impl Who {
     pub fn name(&self) -> &str {
         match self {
             Who::Anonymous => "",
-            Who::User(name) => name,
+            Who::User(name) | Who::Limited { user: name, .. } => name,
         }
+    }
+
+    pub fn is_signed_in(&self) -> bool {
+        *self != Who::Anonymous
     }
 }
 
@@ -34,7 +45,7 @@ pub enum Action {
     Delete,
     /// To push what hides an upstream's image from every client of the mirror.
     Shadow,
-    /// To look after the registry itself.
+    /// To look after the repository; after all of them, to look after the registry itself.
     Admin,
 }
 
@@ -47,99 +58,78 @@ pub enum Verdict {
     Denied,
 }
 
-/// What was configured about access. (Roles will stand here.)
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    pub anonymous: config::Anonymous,
+/// Whether `who` may do `action` with `repository`.
+pub fn judge(rules: &Rules, who: &Who, action: Action, repository: &Repository) -> Verdict {
+    verdict(who, explain(rules, who, action, repository).is_some())
 }
 
-/// Whether `who` may do `action` with `repository`.
-pub fn judge(rules: &Rules, who: &Who, action: Action, _repository: &Repository) -> Verdict {
-    match who {
-        Who::Anonymous if anonymous_may(rules.anonymous, action) => Verdict::Allowed,
-        Who::Anonymous => Verdict::LogIn,
-        Who::User(name) if &**name == ADMIN || user_may(action) || anonymous_may(rules.anonymous, action) => Verdict::Allowed,
-        Who::User(_) => Verdict::Denied,
-    }
+/// The rule by which `who` may do it; `None`: he may not.
+pub fn explain<'r>(rules: &'r Rules, who: &Who, action: Action, repository: &Repository) -> Option<&'r Role> {
+    let name = judged_name(repository);
+    rules.roles().find(|role| {
+        may_use(role, who, |allow| permits(allow, action, &name)) && role.allow.iter().any(|allow| permits(allow, action, &name))
+    })
+}
+
+/// Whether `who` may do it with any of them: what can be said before it is known which of them answers.
+pub fn judge_any<'a>(rules: &Rules, who: &Who, action: Action, repositories: impl IntoIterator<Item = &'a Repository>) -> Verdict {
+    let may = |repository: &Repository| judge(rules, who, action, repository) == Verdict::Allowed;
+    verdict(who, repositories.into_iter().any(may))
 }
 
 /// Whether `who` may list repositories at all; which of them are shown is asked of [`judge`] for each.
 pub fn judge_listing(rules: &Rules, who: &Who) -> Verdict {
-    match who {
-        Who::Anonymous if !rules.anonymous.pull => Verdict::LogIn,
-        _ => Verdict::Allowed,
-    }
+    let reads = |allow: &Allow| allow.rights.pull || allow.rights.admin;
+    let open = || rules.roles().any(|role| role.members == Members::Everybody && role.allow.iter().any(reads));
+    verdict(who, who.is_signed_in() || open())
 }
 
 /// Whether `who` may look after the registry itself.
-pub fn judge_admin(who: &Who) -> Verdict {
-    match who {
-        Who::Anonymous => Verdict::LogIn,
-        Who::User(name) if &**name == ADMIN => Verdict::Allowed,
-        Who::User(_) => Verdict::Denied,
+pub fn judge_admin(rules: &Rules, who: &Who) -> Verdict {
+    let all = |allow: &Allow| allow.rights.admin && allow.repositories.is_everything();
+    verdict(who, rules.roles().any(|role| may_use(role, who, all) && role.allow.iter().any(all)))
+}
+
+fn verdict(who: &Who, may: bool) -> Verdict {
+    match (may, who) {
+        (true, _) => Verdict::Allowed,
+        (false, Who::Anonymous) => Verdict::LogIn,
+        (false, Who::User(_) | Who::Limited { .. }) => Verdict::Denied,
     }
 }
 
-/// Without roles every user may pull, push and shadow.
-fn user_may(action: Action) -> bool {
-    match action {
-        Action::Pull | Action::Push | Action::Shadow => true,
-        Action::Delete | Action::Admin => false,
+/// Whether the role is `who`'s, and his token leaves it to him. What is open to everybody no token takes away.
+fn may_use(role: &Role, who: &Who, wanted: impl Fn(&Allow) -> bool) -> bool {
+    match (&role.members, who) {
+        (Members::Everybody, _) => true,
+        (_, Who::Anonymous) => false,
+        (members, Who::User(name)) => members.has(name),
+        (members, Who::Limited { user, within }) => members.has(user) && within.iter().any(wanted),
     }
 }
 
-fn anonymous_may(anonymous: config::Anonymous, action: Action) -> bool {
-    match action {
-        Action::Pull => anonymous.pull,
-        Action::Push | Action::Shadow => anonymous.push,
-        Action::Delete => anonymous.delete,
-        Action::Admin => false,
+fn permits(allow: &Allow, action: Action, name: &str) -> bool {
+    covers(allow.rights, action) && (allow.repositories.is_everything() || allow.repositories.matches(name))
+}
+
+fn covers(rights: Rights, action: Action) -> bool {
+    rights.admin
+        || match action {
+            Action::Pull => rights.pull,
+            Action::Push => rights.push,
+            Action::Delete => rights.delete,
+            Action::Shadow => rights.shadow,
+            Action::Admin => false,
+        }
+}
+
+/// The name that patterns are held against.
+fn judged_name(repository: &Repository) -> Cow<'_, str> {
+    match &repository.origin {
+        Origin::Hosted => Cow::Owned(repository.name.long().to_string()),
+        Origin::Upstream(_) => Cow::Owned(repository.to_string()),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EVERY: [Action; 5] = [Action::Pull, Action::Push, Action::Delete, Action::Shadow, Action::Admin];
-
-    fn verdicts(anonymous: config::Anonymous, who: Who) -> [Verdict; 5] {
-        let repository = Repository::hosted(&"team/app".parse().unwrap());
-        EVERY.map(|action| judge(&Rules { anonymous }, &who, action, &repository))
-    }
-
-    #[test]
-    fn every_cell_of_the_table_is_as_promised() {
-        use Verdict::{Allowed, Denied, LogIn};
-        let none = config::Anonymous::default();
-        let pull = config::Anonymous { pull: true, ..none };
-        let lab = config::Anonymous { push: true, ..pull };
-        let delete = config::Anonymous { delete: true, ..none };
-        for (anonymous, expected) in [
-            (none, [LogIn, LogIn, LogIn, LogIn, LogIn]),
-            (pull, [Allowed, LogIn, LogIn, LogIn, LogIn]),
-            (lab, [Allowed, Allowed, LogIn, Allowed, LogIn]),
-            (delete, [LogIn, LogIn, Allowed, LogIn, LogIn]),
-        ] {
-            assert_eq!(verdicts(anonymous, Who::Anonymous), expected, "{anonymous:?}");
-            let deletes = if anonymous.delete { Allowed } else { Denied };
-            assert_eq!(verdicts(anonymous, Who::User("alice".into())), [Allowed, Allowed, deletes, Allowed, Denied]);
-            assert_eq!(verdicts(anonymous, Who::User(ADMIN.into())), [Allowed; 5]);
-        }
-    }
-
-    #[test]
-    fn only_the_admin_looks_after_the_registry() {
-        assert_eq!(judge_admin(&Who::Anonymous), Verdict::LogIn);
-        assert_eq!(judge_admin(&Who::User("alice".into())), Verdict::Denied);
-        assert_eq!(judge_admin(&Who::User(ADMIN.into())), Verdict::Allowed);
-    }
-
-    #[test]
-    fn who_may_not_pull_may_not_list() {
-        let open = Rules { anonymous: config::Anonymous { pull: true, ..Default::default() } };
-        assert_eq!(judge_listing(&open, &Who::Anonymous), Verdict::Allowed);
-        assert_eq!(judge_listing(&Rules::default(), &Who::Anonymous), Verdict::LogIn);
-        assert_eq!(judge_listing(&Rules::default(), &Who::User("alice".into())), Verdict::Allowed);
-    }
-}
+mod tests;

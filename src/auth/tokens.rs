@@ -149,7 +149,7 @@ impl Tokens {
         in_time
             && match &claims.who {
                 Who::Anonymous => true,
-                Who::User(name) => claims.stamp.is_some() && self.users.stamp(name) == claims.stamp,
+                who => claims.stamp.is_some() && self.users.stamp(who.name()) == claims.stamp,
             }
     }
 }

@@ -54,7 +54,7 @@ impl Settings {
             },
             group: Group { members: vec![Origin::Hosted, Origin::named("docker.io")], overlay: pattern("library/*") },
             upstreams: UPSTREAMS.iter().map(|(registry, _, _)| Upstream::builtin(registry)).collect(),
-            auth: Auth { anonymous: Anonymous { pull: true, push: false, delete: false }, htpasswd: None, admin_password: None },
+            auth: Auth::default(),
             metrics: Metrics { enabled: true },
             log: Log { level: "info".into(), json: false, requests: Requests::All, audit: None },
         }

@@ -28,10 +28,23 @@ impl Patterns {
         self.set.is_match(text)
     }
 
+    /// Whether it matches whatever there is.
+    pub fn is_everything(&self) -> bool {
+        self.texts.iter().any(|text| text == "**")
+    }
+
     pub fn texts(&self) -> &[String] {
         &self.texts
     }
 }
+
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Patterns) -> bool {
+        self.texts == other.texts
+    }
+}
+
+impl Eq for Patterns {}
 
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

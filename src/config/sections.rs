@@ -102,13 +102,14 @@ fn auth(table: &mut Reader<'_>, into: &mut Auth) {
     table.read("anonymous", &mut into.anonymous, |node| {
         let actions = list(action)(node)?;
         let may = |action| actions.contains(&action);
-        Ok(Anonymous { pull: may(Action::Pull), push: may(Action::Push), delete: may(Action::Delete) })
+        Ok(Some(Anonymous { pull: may(Action::Pull), push: may(Action::Push), delete: may(Action::Delete) }))
     });
-    if into.anonymous.push {
+    let anonymous = into.anonymous.unwrap_or_default();
+    if anonymous.push {
         let text = "whoever reaches this server may push without a log-in, and replace what others pull, names of public images included (auth.anonymous has push)";
         table.context.warn(text.into());
     }
-    if into.anonymous.delete {
+    if anonymous.delete {
         table.context.warn("whoever reaches this server may delete what was pushed, without a log-in (auth.anonymous has delete)".into());
     }
     table.read("htpasswd", &mut into.htpasswd, optional(readable_file));

@@ -210,9 +210,11 @@ pub enum Visibility {
     SignedIn,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Auth {
-    pub anonymous: Anonymous,
+    /// `None`: the file does not say, so they may pull unless a role that was added by command says otherwise.
+    pub anonymous: Option<Anonymous>,
+    pub roles: Vec<Role>,
     /// `None`: `DATA/users.htpasswd`.
     pub htpasswd: Option<PathBuf>,
     /// For the first start; `None`: one is made up.
@@ -220,11 +222,44 @@ pub struct Auth {
 }
 
 /// What nobody in particular may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anonymous {
     pub pull: bool,
     pub push: bool,
     pub delete: bool,
+}
+
+impl Default for Anonymous {
+    fn default() -> Anonymous {
+        Anonymous { pull: true, push: false, delete: false }
+    }
+}
+
+/// Who belongs together, and what they may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    pub name: String,
+    /// Names of users, or patterns over them.
+    pub members: Patterns,
+    pub allow: Vec<Allow>,
+}
+
+/// What may be done with some repositories: hosted ones by their long names, cached ones by their upstream's name, a slash and theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allow {
+    pub repositories: Patterns,
+    pub rights: Rights,
+}
+
+/// A set of what can be done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rights {
+    pub pull: bool,
+    pub push: bool,
+    pub delete: bool,
+    pub shadow: bool,
+    /// Everything there is to do with these repositories; with all of them, to look after the registry itself.
+    pub admin: bool,
 }
 
 #[derive(Clone, Debug)]

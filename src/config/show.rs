@@ -64,7 +64,7 @@ impl Settings {
     }
 
     fn show_rest(&self, page: &mut Page) {
-        let Anonymous { pull, push, delete } = self.auth.anonymous;
+        let Anonymous { pull, push, delete } = self.auth.anonymous.unwrap_or_default();
         let actions = [("pull", pull), ("push", push), ("delete", delete)];
         page.section("[auth]");
         page.line("anonymous", texts(actions.into_iter().filter(|(_, may)| *may).map(|(action, _)| action)));

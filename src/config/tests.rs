@@ -73,7 +73,7 @@ fn the_command_line_goes_over_the_environment_and_that_over_the_file() {
     let loaded = load(&desk.sources).unwrap();
     assert_eq!(loaded.settings.server.listen, ["3.3.3.3:3".parse().unwrap()]);
     assert_eq!(loaded.settings.storage.data.to_str(), Some("/option"));
-    assert_eq!(loaded.settings.auth.anonymous, Anonymous { pull: true, push: true, delete: false });
+    assert_eq!(loaded.settings.auth.anonymous.unwrap(), Anonymous { pull: true, push: true, delete: false });
     assert!(loaded.settings.cache.offline);
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
     assert!(loaded.warnings[0].contains("may push without a log-in"), "{:?}", loaded.warnings);

@@ -60,18 +60,10 @@ impl Shelf {
 }
 
 impl Registry {
-    /// At most `limit` names after `after` of what `may_read` allows and the reader may see: hosted ones and, unless
-    /// `hosted_only`, those that are cached.
-    pub async fn catalog(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-        hosted_only: bool,
-        reader: &Reader,
-        may_read: &(dyn Fn(&Repository) -> bool + Sync),
-    ) -> Result<Page<String>, Error> {
+    /// At most `limit` names after `after` of what the reader may see: hosted ones and, unless `hosted_only`, those that are cached.
+    pub async fn catalog(&self, after: Option<&str>, limit: usize, hosted_only: bool, reader: &Reader) -> Result<Page<String>, Error> {
         let mut names = BTreeSet::new();
-        let readable = |repository: &Repository| may_read(repository) && self.shown(repository, &reader.who);
+        let readable = |repository: &Repository| self.shown(repository, &reader.who);
         for shelf in self.shelves(hosted_only) {
             // What comes after a page's worth of names cannot be on the page.
             let until = names.iter().nth(limit).cloned();

@@ -64,7 +64,7 @@ pub use tags::Moved;
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
 
-use crate::auth::Who;
+use crate::auth::{Action, Policy, Verdict, Who, judge};
 use crate::config::{Patterns, Settings};
 use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
 use crate::oci::{Digest, Origin, Referrer, Repository, RepositoryName, Tag};
@@ -94,6 +94,7 @@ pub struct Registry {
     verdicts: visibility::Verdicts,
     /// How long what a pusher was told is here stays here.
     lease: Duration,
+    policy: Arc<Policy>,
     /// Whose turn it is to remove bytes.
     removing: tokio::sync::Mutex<()>,
     this: Weak<Registry>,
@@ -145,6 +146,7 @@ impl Registry {
         members: Vec<Member>,
         deadlines: Deadlines,
         tuning: flight::Tuning,
+        policy: Arc<Policy>,
     ) -> Arc<Registry> {
         let shapes = Shapes::new(members.iter().map(|m| m.registry().to_owned()));
         Arc::new_cyclic(|this| Registry {
@@ -167,6 +169,7 @@ impl Registry {
             verdicts: visibility::Verdicts::lasting(tuning.verdict),
             lease: tuning.lease,
             removing: tokio::sync::Mutex::default(),
+            policy,
             index,
             store,
         })
@@ -203,6 +206,11 @@ impl Registry {
         self.board.under_way()
     }
 
+    /// Whether the rules let him read the repository. What its upstream shows to whom is asked of [`Registry::may_see`].
+    fn may_read(&self, repository: &Repository, who: &Who) -> bool {
+        judge(&self.policy.rules(), who, Action::Pull, repository) == Verdict::Allowed
+    }
+
     /// For tasks that outlive the request.
     fn this(&self) -> Arc<Registry> {
         self.this.upgrade().expect("a registry is borrowed only while somebody holds it")
@@ -231,6 +239,14 @@ impl Registry {
             Origin::Hosted => None,
             Origin::Upstream(registry) => Some(Repository::upstream(registry, name)),
         })
+    }
+
+    /// The repositories that a name points at: first the one that a push or a delete would change, then the group's upstreams in order.
+    pub fn candidates(&self, target: &Target) -> Vec<Repository> {
+        match target {
+            Target::Upstream(repository) => vec![repository.clone()],
+            Target::Group(name) => std::iter::once(Repository::hosted(name)).chain(self.upstream_members(name)).collect(),
+        }
     }
 
     fn groups_hosted(&self) -> bool {

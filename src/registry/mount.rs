@@ -34,11 +34,7 @@ impl Registry {
     /// The repositories that a name points at for somebody who mounts from it: hosted, then the group's upstreams.
     /// What nobody knows to be public is for users alone.
     pub fn mount_sources(&self, target: &Target, who: &Who) -> Vec<Repository> {
-        let candidates = match target {
-            Target::Upstream(repository) => vec![repository.clone()],
-            Target::Group(name) => std::iter::once(Repository::hosted(name)).chain(self.upstream_members(name)).collect(),
-        };
-        candidates.into_iter().filter(|repository| self.shown(repository, who)).collect()
+        self.candidates(target).into_iter().filter(|repository| self.shown(repository, who)).collect()
     }
 
     /// Where the blob lies, for a mount that names no source.

@@ -35,11 +35,11 @@ impl Default for Searches {
 }
 
 impl Registry {
-    /// The repositories whose names contain `term`, of what `may_read` allows and the reader may see; then Docker Hub's own.
-    pub async fn search(&self, term: &str, reader: &Reader, may_read: &(dyn Fn(&Repository) -> bool + Sync)) -> Result<Vec<Hit>, Error> {
+    /// The repositories whose names contain `term`, of what the reader may see; then Docker Hub's own.
+    pub async fn search(&self, term: &str, reader: &Reader) -> Result<Vec<Hit>, Error> {
         let term = term.trim().to_lowercase();
         let term = term.strip_prefix("library/").unwrap_or(&term);
-        let here = self.names_with(term, reader, may_read).await?;
+        let here = self.names_with(term, reader).await?;
         let mut theirs = Vec::new();
         for hit in self.search_upstream(term, reader).await.iter() {
             if self.may_show(hit).await? {
@@ -52,13 +52,8 @@ impl Registry {
         Ok(hits)
     }
 
-    async fn names_with(
-        &self,
-        term: &str,
-        reader: &Reader,
-        may_read: &(dyn Fn(&Repository) -> bool + Sync),
-    ) -> Result<BTreeMap<String, Origin>, Error> {
-        let readable = |repository: &Repository| may_read(repository) && self.shown(repository, &reader.who);
+    async fn names_with(&self, term: &str, reader: &Reader) -> Result<BTreeMap<String, Origin>, Error> {
+        let readable = |repository: &Repository| self.shown(repository, &reader.who);
         let mut found = BTreeMap::new();
         for shelf in self.shelves(false) {
             let mut after = None;

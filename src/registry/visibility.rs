@@ -69,7 +69,7 @@ impl Registry {
 
     /// Whether a list may name the repository, as far as is known without asking anybody.
     pub(super) fn shown(&self, repository: &Repository, who: &Who) -> bool {
-        matches!(who, Who::User(_)) || self.known_public(repository)
+        self.may_read(repository, who) && (who.is_signed_in() || self.known_public(repository))
     }
 
     /// Whether the reader may see the repository; `reference` is what the upstream is asked with when there is no verdict.
@@ -85,7 +85,8 @@ impl Registry {
     async fn may(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Result<bool, Miss> {
         let Some(member) = self.member(repository) else { return Ok(true) };
         match (&reader.who, member.settings().visibility) {
-            (Who::User(_), _) | (_, Visibility::Public) => Ok(true),
+            (who, _) if who.is_signed_in() => Ok(true),
+            (_, Visibility::Public) => Ok(true),
             (_, Visibility::SignedIn) => Ok(false),
             (_, Visibility::Auto) if is_open(member, repository) => Ok(true),
             (_, Visibility::Auto) => self.verdict(repository, reference, reader).await,
@@ -96,7 +97,7 @@ impl Registry {
     pub(super) async fn may_see_blob(&self, repository: &Repository, digest: &Digest, reader: &Reader) -> Result<bool, Miss> {
         match self.index.parents(repository, digest, 1).await?.first() {
             Some(parent) => self.may_see(repository, &Reference::Digest(*parent), reader).await,
-            None => Ok(matches!(reader.who, Who::User(_)) || self.holds_public(repository)),
+            None => Ok(reader.who.is_signed_in() || self.holds_public(repository)),
         }
     }
 

@@ -8,7 +8,7 @@ use http::request::Parts;
 use super::answers::Refusal;
 use super::requests::Asker;
 use super::{Server, client};
-use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge};
+use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -31,6 +31,19 @@ pub struct Wish<'a> {
     pub namespaced: bool,
 }
 
+impl Caller {
+    /// Whether his token, where one came, was made for pulls of the name, as it is judged or as it is written behind an `ns`.
+    pub fn may_pull(&self, judged: &str, written: Option<&str>) -> bool {
+        let grants = |claims: &Arc<Claims>| [Some(judged), written].into_iter().flatten().any(|name| claims.grants(name, Action::Pull));
+        self.claims.as_ref().is_none_or(grants)
+    }
+
+    /// Whether he shows with a HEAD at the root that he wants to pull. Who pushes sees the hosted store alone.
+    pub fn heads_for_a_pull(&self, written: &str) -> bool {
+        self.presented && !self.claims.as_ref().is_some_and(|claims| claims.asked_push(written))
+    }
+}
+
 impl Wish<'_> {
     /// The scope that a challenge asks for.
     fn scope(&self) -> Scope {
@@ -51,7 +64,7 @@ impl Wish<'_> {
     }
 
     /// Whether the name has no prefix and no `ns`: the address that pulls and pushes alike.
-    fn at_root(&self) -> bool {
+    pub fn at_root(&self) -> bool {
         matches!(self.target, Target::Group(_)) && !self.namespaced
     }
 }
@@ -65,9 +78,8 @@ impl Server {
     }
 
     async fn identify(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
-        let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
-        match Credentials::parse(header) {
+        match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
             Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
                 Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
@@ -95,10 +107,25 @@ impl Server {
         }
     }
 
+    /// Whoever sent the request, where that is known without hashing and without waiting.
+    pub fn recall(&self, parts: &Parts) -> Option<Caller> {
+        let caller = match credentials(parts) {
+            Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
+            Credentials::Bearer(token) => {
+                let claims = self.tokens.verify(token.reveal()).ok()?;
+                Caller { who: claims.who.clone(), claims: Some(claims), presented: true }
+            }
+            Credentials::Basic { user, password } => Caller { who: self.users.recall(&user, &password)?, claims: None, presented: true },
+            Credentials::Unknown => return None,
+        };
+        Asker::is(parts, &caller.who);
+        Some(caller)
+    }
+
     /// Checks credentials and judges the wish; what comes back may do it.
     pub async fn admit(&self, parts: &Parts, wish: &Wish<'_>) -> Result<Caller, Refusal> {
         let scopes = [wish.scope()];
-        let open = judge(&self.rules, &Who::Anonymous, wish.action, &wish.target.repository()) == Verdict::Allowed;
+        let open = self.verdict(&Who::Anonymous, wish.action, wish.target) == Verdict::Allowed;
         let root_head = parts.method == Method::HEAD && wish.at_root();
         let caller = self.caller(parts, parts.method == Method::GET && open, &scopes).await?;
         if root_head && !caller.presented {
@@ -112,6 +139,16 @@ impl Server {
         Ok(caller)
     }
 
+    /// What the rules say. A pull at the root may be answered by any member of the group: who may read one of them may ask, and the
+    /// registry judges again when it knows which.
+    pub fn verdict(&self, who: &Who, action: Action, target: &Target) -> Verdict {
+        let rules = self.policy.rules();
+        match action {
+            Action::Pull => judge_any(&rules, who, action, &self.registry.candidates(target)),
+            Action::Push | Action::Delete | Action::Shadow | Action::Admin => judge(&rules, who, action, &target.repository()),
+        }
+    }
+
     /// Whether the caller may, by his token and by the rules.
     pub fn judge(&self, caller: &Caller, wish: &Wish<'_>) -> Result<(), Refusal> {
         let (judged, scopes) = (wish.target.judged(), [wish.scope()]);
@@ -121,7 +158,7 @@ impl Server {
             Action::Delete => "deleting from",
             Action::Admin => "administering",
         };
-        match judge(&self.rules, &caller.who, wish.action, &wish.target.repository()) {
+        match self.verdict(&caller.who, wish.action, wish.target) {
             Verdict::LogIn => {
                 Err(Refusal::challenge(format!("{verb} {judged} needs a log-in: docker login HOST, then try again"), &scopes, None))
             }
@@ -139,11 +176,16 @@ impl Server {
     /// How much of the group a reader sees: a pusher's questions are answered from the hosted store alone.
     pub fn reader(&self, parts: &Parts, caller: &Caller, wish: &Wish<'_>, is_blob: bool) -> Reader {
         let asked_push = caller.claims.as_ref().is_some_and(|claims| claims.asked_push(wish.written.as_str()));
-        let may_push = || judge(&self.rules, &caller.who, Action::Push, &wish.target.repository()) == Verdict::Allowed;
-        let pushes = asked_push || (is_blob && caller.claims.is_none() && matches!(caller.who, Who::User(_)) && may_push());
+        let may_push = || self.verdict(&caller.who, Action::Push, wish.target) == Verdict::Allowed;
+        let pushes = asked_push || (is_blob && caller.claims.is_none() && caller.who.is_signed_in() && may_push());
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
         Reader::new(caller.who.clone(), sight)
     }
+}
+
+/// What the request says of who sent it.
+pub fn credentials(parts: &Parts) -> Credentials {
+    Credentials::parse(parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
 }
 
 fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {

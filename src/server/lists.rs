@@ -11,8 +11,8 @@ use super::access::{Caller, Wish};
 use super::answers::Refusal;
 use super::manifests::{namespace, parameter, text};
 use super::{Server, audit};
-use crate::auth::{Action, Fault, Verdict, Who, judge, judge_listing};
-use crate::oci::{Digest, PathName, Referrer, Repository, Scope};
+use crate::auth::{Action, Fault, Verdict, Who, judge_listing};
+use crate::oci::{Digest, PathName, Referrer, Scope};
 use crate::registry::{Page, Reader, Sight, Wanted};
 use crate::telemetry;
 
@@ -56,7 +56,7 @@ impl Server {
         };
         let (limit, last) = (number(parts, "n", PAGE)?.min(PAGE), parameter(parts, "last"));
         let reader = Reader::new(caller.who.clone(), Sight::Everything);
-        let page = self.registry.catalog(last.as_deref(), limit, hosted_only, &reader, &self.readable_by(&caller.who)).await?;
+        let page = self.registry.catalog(last.as_deref(), limit, hosted_only, &reader).await?;
         let next = page.entries.last().map(|last| vec![("n", limit.to_string()), ("last", last.clone())]);
         let same = hosted_only.then(|| ("source", "hosted".to_owned()));
         let response = Json(json!({ "repositories": page.entries })).into_response();
@@ -87,9 +87,9 @@ impl Server {
 
     /// Who may list repositories: a token that was made for it, or for nothing in particular, and whoever may pull.
     pub async fn admit_listing(&self, parts: &Parts) -> Result<Caller, Refusal> {
-        let lenient = judge_listing(&self.rules, &Who::Anonymous) == Verdict::Allowed;
+        let lenient = judge_listing(&self.policy.rules(), &Who::Anonymous) == Verdict::Allowed;
         let caller = self.caller(parts, lenient, &[Scope::catalog()]).await?;
-        if judge_listing(&self.rules, &caller.who) != Verdict::Allowed {
+        if judge_listing(&self.policy.rules(), &caller.who) != Verdict::Allowed {
             let text = "listing repositories needs a log-in: docker login HOST, then try again";
             return Err(Refusal::challenge(text, &[Scope::catalog()], None));
         }
@@ -98,11 +98,6 @@ impl Server {
             return Err(Refusal::challenge(text, &[Scope::catalog()], Some(Fault::InsufficientScope)));
         }
         Ok(caller)
-    }
-
-    /// Which repositories a list may name to `who`.
-    pub fn readable_by(&self, who: &Who) -> impl Fn(&Repository) -> bool + Sync {
-        move |repository| judge(&self.rules, who, Action::Pull, repository) == Verdict::Allowed
     }
 }
 

@@ -32,7 +32,7 @@ use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use tower::util::MapRequestLayer;
 
-use crate::auth::{Rules, Tokens, Users};
+use crate::auth::{Policy, Tokens, Users};
 use crate::config::Settings;
 use crate::oci::Route;
 use crate::registry::Registry;
@@ -44,7 +44,7 @@ pub struct Server {
     registry: Arc<Registry>,
     users: Arc<Users>,
     tokens: Arc<Tokens>,
-    rules: Rules,
+    policy: Arc<Policy>,
     external_url: Option<String>,
     proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
@@ -58,13 +58,14 @@ impl Server {
         registry: Arc<Registry>,
         users: Arc<Users>,
         tokens: Arc<Tokens>,
+        policy: Arc<Policy>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
         Arc::new(Server {
             registry,
             users,
             tokens,
-            rules: Rules { anonymous: settings.auth.anonymous },
+            policy,
             external_url: settings.server.external_url.clone(),
             proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,

@@ -81,8 +81,8 @@ impl Asker {
 
     /// Notes who asks, where that will be told.
     pub fn is(parts: &Parts, who: &Who) {
-        if let (Some(asker), Who::User(name)) = (parts.extensions.get::<Asker>(), who) {
-            asker.0.get_or_init(|| name.to_string());
+        if let Some(asker) = parts.extensions.get::<Asker>().filter(|_| who.is_signed_in()) {
+            asker.0.get_or_init(|| who.name().to_owned());
         }
     }
 }

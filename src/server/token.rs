@@ -6,11 +6,12 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
+use super::access::credentials;
 use super::answers::{Refusal, body};
 use super::manifests::whole;
 use super::{Server, audit, client};
@@ -48,10 +49,6 @@ pub async fn by_form(State(server): State<Arc<Server>>, request: Request) -> Res
     server.token(&parts, &form, given).await
 }
 
-fn credentials(parts: &Parts) -> Credentials {
-    Credentials::parse(parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
-}
-
 impl Server {
     async fn token(&self, parts: &Parts, fields: &[u8], credentials: Credentials) -> Response {
         let asked = url::form_urlencoded::parse(fields).filter(|(key, _)| key == "scope");
@@ -63,7 +60,8 @@ impl Server {
         // Without a scope nobody gets a token by a wrong password.
         let logs_in = scopes.is_empty() && !user.is_empty();
         let request = TokenRequest { credentials, scopes, from: client(parts).ip() };
-        match grant(&self.users, &self.rules, &self.tokens, request).await {
+        let names = |name: &str| self.registry.target(name, None).map(|target| self.registry.candidates(&target)).unwrap_or_default();
+        match grant(&self.users, &self.policy.rules(), &self.tokens, request, &names).await {
             Ok(granted) => {
                 if logs_in {
                     telemetry::audit::logged_in(audit::by(parts, &user));

@@ -11,7 +11,7 @@ use super::Server;
 use super::access::{Caller, Wish};
 use super::answers::Refusal;
 use super::manifests::{CONTENT_DIGEST, parameter, text};
-use crate::auth::{Action, Verdict, Who, judge};
+use crate::auth::{Action, Verdict, Who};
 use crate::oci::{Algorithm, Digest, PathName, RepositoryName, parse_upload_range, upload_range};
 use crate::registry::{self, Error, Kind, Progress, Target};
 use crate::telemetry;
@@ -105,7 +105,7 @@ impl Server {
 
     /// A mount is judged by the token's scopes plus what anonymous may.
     fn mounts_as(&self, caller: &Caller, source: &Target) -> Option<Who> {
-        let allowed = |who: &Who| judge(&self.rules, who, Action::Pull, &source.repository()) == Verdict::Allowed;
+        let allowed = |who: &Who| self.verdict(who, Action::Pull, source) == Verdict::Allowed;
         let by_token = caller.claims.as_ref().is_none_or(|claims| claims.grants(&source.judged(), Action::Pull));
         match allowed(&caller.who) && by_token {
             true => Some(caller.who.clone()),

@@ -24,7 +24,7 @@ impl Server {
     /// Who may look after the registry itself shows name and password: it is in no token.
     async fn admit_admin(&self, parts: &http::request::Parts) -> Result<(), Refusal> {
         let caller = self.caller(parts, false, &[]).await?;
-        match judge_admin(&caller.who) {
+        match judge_admin(&self.policy.rules(), &caller.who) {
             Verdict::Allowed if caller.claims.is_none() => Ok(()),
             Verdict::Denied => Err(Refusal::denied("only an administrator may see this".to_owned())),
             Verdict::Allowed | Verdict::LogIn => {

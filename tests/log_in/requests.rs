@@ -78,7 +78,7 @@ async fn a_right_password_is_never_refused_however_many_wrong_ones_came() {
 
 #[tokio::test]
 async fn in_a_lab_anybody_pushes() {
-    let app = App::with(|settings| settings.auth.anonymous.push = true).await;
+    let app = App::with(|settings| settings.auth.anonymous.get_or_insert_default().push = true).await;
     let image = build("one", &[bytes(1, 1000)]);
     // A one-part name, too.
     for name in ["app", "team/app"] {
@@ -93,7 +93,7 @@ async fn in_a_lab_anybody_pushes() {
 
 #[tokio::test]
 async fn a_catalog_needs_its_scope_or_an_open_door() {
-    let app = App::with(|settings| settings.auth.anonymous.pull = false).await;
+    let app = App::with(|settings| settings.auth.anonymous.get_or_insert_default().pull = false).await;
     let challenged = app.anonymous().bare().get("/v2/_catalog").await.expect(401);
     assert!(challenged.header("www-authenticate").contains("scope=\"registry:catalog:*\""));
     app.user("alice").get("/v2/_catalog").await.expect(200);

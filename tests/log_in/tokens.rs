@@ -20,7 +20,7 @@ fn repository(name: &str, actions: &[&str]) -> Value {
 #[tokio::test]
 async fn the_base_route_always_challenges_who_has_no_credentials() {
     for anonymous_may_push in [false, true] {
-        let app = App::with(|settings| settings.auth.anonymous.push = anonymous_may_push).await;
+        let app = App::with(|settings| settings.auth.anonymous.get_or_insert_default().push = anonymous_may_push).await;
         let challenged = app.anonymous().bare().get("/v2/").await.expect(401);
         assert_eq!(challenged.header("www-authenticate"), format!("Bearer realm=\"{}/token\",service=\"entrepot\"", app.url()));
         assert_eq!(challenged.header("docker-distribution-api-version"), "registry/2.0");
@@ -92,7 +92,7 @@ async fn a_token_for_the_name_as_it_is_written_is_accepted_with_its_ns() {
     let quay = FaultUpstream::start().await;
     let app = App::with(|settings| {
         settings.upstreams.push(quay.upstream_settings("quay.io"));
-        settings.auth.anonymous.pull = false;
+        settings.auth.anonymous.get_or_insert_default().pull = false;
     })
     .await;
     quay.image("org/image", "v1", &[]);

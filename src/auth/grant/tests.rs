@@ -27,11 +27,23 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("alice:{}\n", bcrypt::hash("right", 4).unwrap());
     fs::write(folder.path().join("users.htpasswd"), file).unwrap();
-    let auth = Auth { anonymous: CLOSED, htpasswd: None, admin_password: None };
+    let auth = Auth::default();
     let pace = Pace { cost: 4, wait: Duration::from_secs(3600), ..Pace::default() };
     let users = Arc::new(Users::open(folder.path(), &auth, pace).unwrap().0);
     let tokens = Tokens::open(folder.path(), users.clone()).unwrap();
     House { _folder: folder, users, tokens }
+}
+
+fn rules(anonymous: Anonymous) -> Rules {
+    Rules::new(&Auth { anonymous: Some(anonymous), ..Auth::default() }, [])
+}
+
+/// Behind an address a name is an upstream's.
+fn named(name: &str) -> Vec<Repository> {
+    let upstream = |(registry, rest): (&str, &str)| Some(Repository::upstream(registry, &rest.parse().ok()?));
+    let hosted = || Some(Repository::hosted(&name.parse().ok()?));
+    let behind = name.split_once('/').filter(|(first, _)| first.contains(['.', ':']));
+    behind.map_or_else(hosted, upstream).into_iter().collect()
 }
 
 fn basic(user: &str, password: &str) -> Credentials {
@@ -40,7 +52,7 @@ fn basic(user: &str, password: &str) -> Credentials {
 
 async fn ask(house: &House, anonymous: Anonymous, credentials: Credentials, scopes: &str) -> Result<Arc<Claims>, Refused> {
     let request = TokenRequest { credentials, scopes: Scope::parse_all(scopes), from: HERE };
-    let granted = grant(&house.users, &Rules { anonymous }, &house.tokens, request).await?;
+    let granted = grant(&house.users, &rules(anonymous), &house.tokens, request, &named).await?;
     assert_eq!(granted.expires_in, LIFETIME);
     Ok(house.tokens.verify(&granted.token).unwrap())
 }
@@ -137,10 +149,10 @@ fn actions() -> impl Strategy<Value = Actions> {
 proptest! {
     #[test]
     fn a_grant_is_never_wider_than_what_was_asked_and_may_be_done(asked in actions(), pull: bool, push: bool, delete: bool, user: bool) {
-        let rules = Rules { anonymous: Anonymous { pull, push, delete } };
+        let rules = rules(Anonymous { pull, push, delete });
         let who = if user { Who::User("alice".into()) } else { Who::Anonymous };
-        let repository = named("team/app").unwrap();
-        let granted = narrowed(&rules, &who, &Scope::repository("team/app", asked)).map_or(Actions::NONE, |scope| scope.actions);
+        let repository = named("team/app").remove(0);
+        let granted = narrowed(&rules, &who, &Scope::repository("team/app", asked), &named).map_or(Actions::NONE, |scope| scope.actions);
         for (held, wanted, action) in [
             (granted.pull, asked.pull, Action::Pull),
             (granted.push, asked.push, Action::Push),

@@ -22,7 +22,7 @@ struct House {
 fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.htpasswd"), line("alice", "right")).unwrap();
-    let auth = config::Auth { anonymous: config::Anonymous::default(), htpasswd: None, admin_password: None };
+    let auth = config::Auth::default();
     let pace = Pace { cost: 4, look: Duration::ZERO, ..Pace::default() };
     let users = Arc::new(Users::open(folder.path(), &auth, pace).unwrap().0);
     let tokens = Tokens::open(folder.path(), users.clone()).unwrap();

@@ -9,7 +9,9 @@ pub(super) async fn house(options: impl FnOnce(&std::path::Path) -> Options, lea
     let store = Arc::new(FileStore::open(data.path(), 0).unwrap());
     let index = Arc::new(Local::open(options(data.path())).await.unwrap());
     let tuning = flight::Tuning { lease, ..flight::Tuning::default() };
-    House { registry: Registry::new(&config::Settings::builtin(), index, store, Vec::new(), Deadlines::default(), tuning), data }
+    let settings = config::Settings::builtin();
+    let policy = Arc::new(Policy::open(data.path(), &settings.auth).unwrap());
+    House { registry: Registry::new(&settings, index, store, Vec::new(), Deadlines::default(), tuning, policy), data }
 }
 
 /// One whose leases are over at once.
