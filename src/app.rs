@@ -154,7 +154,8 @@ impl Running {
         let collect = tokio::spawn(keep_collecting(self.opened.registry.clone(), Tempo::default()));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
         let certificate = self.tls.clone().map(|tls| tokio::spawn(tls.watch()));
-        let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), self.tls, shutdown).await;
+        let (limits, proxies) = (settings.server.limits.clone(), settings.server.trusted_proxies.clone());
+        let cut = listen::serve(self.listeners, self.server.router(), limits, proxies, self.tls, shutdown).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
         }

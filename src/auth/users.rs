@@ -144,6 +144,11 @@ impl Users {
         entry.filter(|_| right).map(|entry| Known { name: entry.name.clone(), stamp: entry.stamp.clone() })
     }
 
+    /// Whether there is a user of that name now.
+    pub fn knows(&self, user: &str) -> bool {
+        self.stamp(user).is_some()
+    }
+
     /// The stamp of a user that is in the file now.
     pub(super) fn stamp(&self, user: &str) -> Option<Arc<str>> {
         self.watched.table().get(user).map(|entry| entry.stamp.clone())

@@ -9,7 +9,7 @@ use super::answers::Refusal;
 use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
-use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge, judge_any};
+use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -96,7 +96,12 @@ impl Server {
             }
             Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {
                 Ok(who) => Ok(Caller { who, claims: None, presented: true }),
-                Err(why) => Err(Refusal::not_verified(why, scopes)),
+                Err(why) => {
+                    if why == NotVerified::Wrong {
+                        self.log_in_refused(parts, &user);
+                    }
+                    Err(Refusal::not_verified(why, scopes))
+                }
             },
             Credentials::Unknown if lenient => Ok(nobody(true)),
             Credentials::Unknown => {

@@ -31,10 +31,10 @@ use tracing::{debug, warn};
 
 pub use self::bind::bind;
 pub use self::body::{RequestBody, RequestBodyError};
-pub use self::connection::{CertificateUser, ClientAddress, Scheme};
+pub use self::connection::{CertificateUser, ClientAddress, Secure};
 use self::places::Places;
 use super::tls::Tls;
-use crate::config::Limits;
+use crate::config::{Limits, Networks};
 
 /// How many refused clients are told why at the same time; more are refused without a word.
 const REFUSALS: usize = 64;
@@ -55,13 +55,14 @@ struct Edge<S> {
     cut: CancellationToken,
 }
 
-/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`.
-/// Returns how many connections were cut after that. Each request carries a [`ClientAddress`], and one that came by TLS a
-/// [`Scheme`] and, where the client has shown a certificate, a [`CertificateUser`].
+/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`. Connections of
+/// `proxies` are not counted by address. Returns how many connections were cut after that. Each request carries a [`ClientAddress`],
+/// one that came by TLS [`Secure`] too and, where the client has shown a certificate, a [`CertificateUser`].
 pub async fn serve<S, B>(
     listeners: Vec<TcpListener>,
     service: S,
     limits: Limits,
+    proxies: Networks,
     tls: Option<Arc<Tls>>,
     shutdown: impl Future<Output = ()>,
 ) -> usize
@@ -71,7 +72,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let edge = Edge::new(service, limits, tls);
+    let edge = Edge::new(service, limits, proxies, tls);
     let accepting = async {
         join_all(listeners.into_iter().map(|listener| edge.accept(listener))).await;
         std::future::pending::<()>().await;
@@ -90,7 +91,7 @@ where
 }
 
 impl<S> Edge<S> {
-    fn new(service: S, limits: Limits, tls: Option<Arc<Tls>>) -> Edge<S> {
+    fn new(service: S, limits: Limits, proxies: Networks, tls: Option<Arc<Tls>>) -> Edge<S> {
         let files = bind::raise_file_limit();
         // The other half is for blobs, drafts, the index and upstreams.
         let connections = limits.connections.min(files / 2);
@@ -98,7 +99,7 @@ impl<S> Edge<S> {
             debug!(connections, files, "fewer connections than configured, because the limit of open files is low");
         }
         Edge {
-            places: Places::new(connections, limits.connections_per_address),
+            places: Places::new(connections, limits.connections_per_address, proxies),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             connections: TaskTracker::new(),
             leave: CancellationToken::new(),
