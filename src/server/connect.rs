@@ -8,7 +8,6 @@ use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use super::Server;
-use super::listen::Scheme;
 use super::tls::Authority;
 
 /// The path of the CA's certificate, which is given over plain HTTP too: how else would a client get it?
@@ -19,7 +18,7 @@ pub async fn lines(State(server): State<Arc<Server>>, request: Request) -> Respo
     let (parts, _) = request.into_parts();
     let host = server.host(&parts);
     let authority = server.tls.as_ref().and_then(|tls| tls.authority());
-    let secure = server.tls.is_some() || server.scheme(&parts) == Scheme::Https;
+    let secure = server.tls.is_some() || server.base(&parts).starts_with("https");
     if secure { trusting(&host, authority) } else { plain(&host) }.into_response()
 }
 

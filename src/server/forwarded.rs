@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, Request, Uri};
 
-use super::listen::{ClientAddress, Scheme};
+use super::listen::{CertificateUser, ClientAddress, Secure};
 use crate::config::Networks;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,7 +27,8 @@ const WARNED: usize = 16;
 /// How a client reached the proxy in front; in the extensions of a request where that was said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Forwarded {
-    scheme: Option<Scheme>,
+    /// `http` or `https`.
+    scheme: Option<&'static str>,
     /// With its port, where that is not the scheme's own.
     host: Option<String>,
 }
@@ -46,9 +47,7 @@ fn read(peer: IpAddr, trusted: &Networks, headers: &HeaderMap) -> (IpAddr, Forwa
             break;
         }
     }
-    let scheme = values(headers, &PROTO)
-        .last()
-        .and_then(|text| [Scheme::Http, Scheme::Https].into_iter().find(|s| s.as_str().eq_ignore_ascii_case(text)));
+    let scheme = values(headers, &PROTO).last().and_then(|text| ["http", "https"].into_iter().find(|s| s.eq_ignore_ascii_case(text)));
     let host = values(headers, &HOST_BEFORE).last().and_then(|text| host(text)).map(str::to_owned);
     (client, Forwarded { scheme, host })
 }
@@ -81,20 +80,26 @@ fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     text.or_else(|| headers.get(HOST).and_then(|value| value.to_str().ok())).and_then(host)
 }
 
+/// Whether nobody could read the request on its way here, as far as is known.
+pub fn is_secure(parts: &Parts) -> bool {
+    scheme(&parts.extensions) == "https"
+}
+
+fn scheme(extensions: &Extensions) -> &'static str {
+    let came = if extensions.get::<Secure>().is_some() { "https" } else { "http" };
+    extensions.get::<Forwarded>().and_then(|forwarded| forwarded.scheme).unwrap_or(came)
+}
+
 /// How the client reached us, as a URL without a slash at its end.
 pub fn reached(parts: &Parts) -> String {
     url(&parts.uri, &parts.headers, &parts.extensions)
 }
 
-/// Whether the client came by HTTP or HTTPS: to the proxy that says so, or to us.
-pub fn scheme(extensions: &Extensions) -> Scheme {
-    let said = extensions.get::<Forwarded>().and_then(|forwarded| forwarded.scheme);
-    said.or_else(|| extensions.get().copied()).unwrap_or(Scheme::Http)
-}
-
 fn url(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> String {
-    let host = extensions.get::<Forwarded>().and_then(|forwarded| forwarded.host.as_deref()).or_else(|| named(uri, headers));
-    format!("{}://{}", scheme(extensions).as_str(), host.unwrap_or("localhost"))
+    let forwarded = extensions.get::<Forwarded>();
+    let scheme = scheme(extensions);
+    let host = forwarded.and_then(|forwarded| forwarded.host.as_deref()).or_else(|| named(uri, headers));
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 /// The proxies that are trusted, and what others were warned of.
@@ -124,6 +129,10 @@ impl Proxies {
         let (client, forwarded) = read(peer.ip(), &self.trusted, request.headers());
         if client != peer.ip() {
             request.extensions_mut().insert(ClientAddress(SocketAddr::new(client, 0)));
+        }
+        if self.trusted.contains(peer.ip()) {
+            // The certificate is the proxy's: it does not say who the client is.
+            request.extensions_mut().remove::<CertificateUser>();
         }
         if forwarded != Forwarded::default() {
             request.extensions_mut().insert(forwarded);
@@ -215,10 +224,10 @@ mod tests {
         };
         let said = |scheme, host: Option<&str>| Forwarded { scheme, host: host.map(str::to_owned) };
         let both = [("x-forwarded-proto", "HTTPS"), ("x-forwarded-host", "registry.lan:8443")];
-        assert_eq!(read("127.0.0.1", &both), said(Some(Scheme::Https), Some("registry.lan:8443")));
+        assert_eq!(read("127.0.0.1", &both), said(Some("https"), Some("registry.lan:8443")));
         assert_eq!(read("127.0.0.2", &both), Forwarded::default());
         let lists = [("x-forwarded-proto", "https, http"), ("x-forwarded-host", "evil.example"), ("x-forwarded-host", "[::1]:5000")];
-        assert_eq!(read("127.0.0.1", &lists), said(Some(Scheme::Http), Some("[::1]:5000")));
+        assert_eq!(read("127.0.0.1", &lists), said(Some("http"), Some("[::1]:5000")));
         let long = "a".repeat(64 << 10);
         for bad in ["", "a b", "a\"b", "a/b", "me@a", "a:0", "a:99999", "a:b", ":5000", "a\\b", "a;b", "[::1", &long] {
             assert_eq!(read("127.0.0.1", &[("x-forwarded-proto", bad), ("x-forwarded-host", bad)]), Forwarded::default(), "{bad:.20}");

@@ -41,7 +41,6 @@ use crate::oci::Route;
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
-use listen::Scheme;
 
 /// What answers requests.
 pub struct Server {
@@ -50,10 +49,10 @@ pub struct Server {
     tokens: Arc<Tokens>,
     policy: Arc<Policy>,
     external_url: Option<String>,
-    proxies: Arc<forwarded::Proxies>,
     tls: Option<Arc<tls::Tls>>,
     /// Plain HTTP is refused.
     require: bool,
+    proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
     started: Instant,
@@ -75,9 +74,9 @@ impl Server {
             tokens,
             policy,
             external_url: settings.server.external_url.clone(),
-            proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             tls,
             require: settings.server.tls.require,
+            proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,
             hot: hot::Hot::default(),
             started: Instant::now(),
@@ -153,13 +152,7 @@ impl Server {
 
     /// The address by which clients name this server, as image names begin with it.
     fn host(&self, parts: &Parts) -> String {
-        let base = self.base(parts);
-        base.split("//").last().unwrap_or(&base).to_owned()
-    }
-
-    /// How the client came, as far as trusted proxies tell.
-    fn scheme(&self, parts: &Parts) -> Scheme {
-        forwarded::scheme(&parts.extensions)
+        self.base(parts).split("//").last().unwrap_or_default().to_owned()
     }
 }
 

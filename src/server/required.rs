@@ -7,8 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::listen::Scheme;
-use super::{Server, answers, connect};
+use super::{Server, answers, connect, forwarded};
 
 /// Lets requests pass that came by HTTPS, the probes, and whoever needs the CA before he can come by HTTPS.
 pub async fn check(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
@@ -16,7 +15,7 @@ pub async fn check(State(server): State<Arc<Server>>, request: Request, next: Ne
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    if server.scheme(&parts) == Scheme::Https {
+    if forwarded::is_secure(&parts) {
         return next.run(Request::from_parts(parts, body)).await;
     }
     let host = server.host(&parts);

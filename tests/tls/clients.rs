@@ -12,7 +12,7 @@ async fn start(authority: &TestAuthority, folder: &tempfile::TempDir) -> App {
     std::fs::write(&file, &authority.pem).unwrap();
     App::with(|settings| {
         settings.server.tls.client_ca = Some(file);
-        settings.auth.anonymous = Some(Anonymous::default());
+        settings.auth.anonymous = Some(Anonymous { pull: false, push: false, delete: false });
     })
     .await
 }

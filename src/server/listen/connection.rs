@@ -41,22 +41,9 @@ const STREAMS: u32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub SocketAddr);
 
-/// How a request came: in the extensions of those that came by TLS; the others came by plain HTTP.
+/// The request came by TLS: in the extensions of each that did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
-    Http,
-    Https,
-}
-
-impl Scheme {
-    /// As a URL begins.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-}
+pub struct Secure;
 
 /// The user that the client's certificate names: in the extensions of each request of a client that has shown one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +87,7 @@ pub(super) async fn serve<S, B>(
         let running = answering.begin();
         request.extensions_mut().insert(ClientAddress(client));
         if secure {
-            request.extensions_mut().insert(Scheme::Https);
+            request.extensions_mut().insert(Secure);
         }
         if let Some(user) = &user {
             request.extensions_mut().insert(user.clone());

@@ -31,7 +31,7 @@ use tracing::{debug, warn};
 
 pub use self::bind::bind;
 pub use self::body::{RequestBody, RequestBodyError};
-pub use self::connection::{CertificateUser, ClientAddress, Scheme};
+pub use self::connection::{CertificateUser, ClientAddress, Secure};
 use self::places::Places;
 use super::tls::Tls;
 use crate::config::{Limits, Networks};
@@ -57,7 +57,7 @@ struct Edge<S> {
 
 /// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`. Connections of
 /// `proxies` are not counted by address. Returns how many connections were cut after that. Each request carries a [`ClientAddress`],
-/// and one that came by TLS a [`Scheme`] and, where the client has shown a certificate, a [`CertificateUser`].
+/// one that came by TLS [`Secure`] too and, where the client has shown a certificate, a [`CertificateUser`].
 pub async fn serve<S, B>(
     listeners: Vec<TcpListener>,
     service: S,
