@@ -80,15 +80,6 @@ one_port_speaks_both() {
   secured -o /dev/null -D - "https://$SECURE/v2/" | grep -F "realm=\"https://$SECURE/token\""
 }
 
-# An authority for clients and a certificate of one, named ci.
-make_client_certificate() {
-  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
-  openssl req -x509 "${key[@]}" -keyout "$WORK/clients.key" -out "$WORK/clients.crt" -days 2 -subj "/CN=clients"
-  openssl req "${key[@]}" -keyout "$WORK/ci.key" -out "$WORK/ci.csr" -subj "/CN=ci"
-  openssl x509 -req -in "$WORK/ci.csr" -CA "$WORK/clients.crt" -CAkey "$WORK/clients.key" -CAcreateserial -days 2 -out "$WORK/ci.crt" \
-    -extfile <(echo extendedKeyUsage=clientAuth)
-} 2>/dev/null
-
 a_client_certificate_is_a_log_in() {
   same "a push without it" 401 "$(secured -o /dev/null -w '%{http_code}' -X POST "https://$SECURE/v2/team/ci/blobs/uploads/")"
   same "a push with it" 202 \

@@ -85,6 +85,17 @@ pulls_and_pushes_securely() {
   curl -fsS -u "admin:$PASSWORD" "http://$ADDRESS/v2/team/secured/tags/list" | jq -e '.tags == ["1"]'
 }
 
+# Who has a certificate needs no log-in, and what came through the cache is no reason not to push it.
+pushes_by_certificate() {
+  docker logout "$SECURE"
+  docker pull "$SECURE/debian:12"
+  refused docker push "$SECURE/debian:12"
+  cp "$WORK/ci.crt" "/etc/docker/certs.d/$SECURE/client.cert"
+  cp "$WORK/ci.key" "/etc/docker/certs.d/$SECURE/client.key"
+  docker push "$SECURE/debian:12"
+  hosted debian 12
+}
+
 docker_cases() {
   DEBIAN=$(upstream_digest library/debian 12)
   MULTI=$(upstream_digest library/multi 1)
@@ -120,4 +131,9 @@ docker_cases() {
   start_upstream
   check "with the upstream back it is asked again" pulled "$ADDRESS/docker.io/library/debian:12" "$DEBIAN"
   check "a multi-platform tag is pushed back under the same name" pushes_back multi 1
+
+  make_client_certificate
+  export ENTREPOT_SERVER__TLS__CLIENT_CA=$WORK/clients.crt
+  restart_entrepot
+  check "with a client certificate what came through the cache is pushed back without a log-in" pushes_by_certificate
 }

@@ -182,6 +182,15 @@ follow() {
 # lines_below HEADING: the first indented block after it.
 lines_below() { awk -v heading="$1" 'index($0, heading) == 1 {on = 1} on && /^  / {print; begun = 1} begun && /^$/ {exit}' "$WORK/connect"; }
 
+# An authority for clients and a certificate of one, named ci.
+make_client_certificate() {
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  openssl req -x509 "${key[@]}" -keyout "$WORK/clients.key" -out "$WORK/clients.crt" -days 2 -subj "/CN=clients"
+  openssl req "${key[@]}" -keyout "$WORK/ci.key" -out "$WORK/ci.csr" -subj "/CN=ci"
+  openssl x509 -req -in "$WORK/ci.csr" -CA "$WORK/clients.crt" -CAkey "$WORK/clients.key" -CAcreateserial -days 2 -out "$WORK/ci.crt" \
+    -extfile <(echo extendedKeyUsage=clientAuth)
+} 2>/dev/null
+
 restart_entrepot() {
   stop entrepot
   start_entrepot
