@@ -1,11 +1,13 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
+mod accounts;
 mod care;
 mod tags;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use accounts::{NewToken, Token, TokenCommand, User, UserCommand};
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
 pub use tags::{Pin, Refresh, Unpin};
@@ -41,6 +43,8 @@ pub enum Command {
     Pin(Pin),
     Unpin(Unpin),
     Gc(Gc),
+    User(User),
+    Token(Token),
     Config(Config),
     Healthcheck(Healthcheck),
 }

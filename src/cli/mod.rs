@@ -1,5 +1,6 @@
 //! The command line: each command in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod accounts;
 pub mod arguments;
 mod care;
 pub mod config;
@@ -42,6 +43,8 @@ fn run(command: Command) -> ExitCode {
         Command::Pin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::pin(settings, arguments)),
         Command::Unpin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::unpin(settings, arguments)),
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
+        Command::User(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::user(settings, arguments.command)),
+        Command::Token(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::token(settings, arguments.command)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());

@@ -27,6 +27,7 @@ pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;
 pub use settings::*;
+pub use values::duration_text as duration;
 
 /// The annotated default: every key with its default, explained for a person.
 pub const ANNOTATED: &str = include_str!("../../config.toml");

@@ -65,7 +65,11 @@ pub(super) fn duration(node: Node) -> Read<Duration> {
     text_as(duration_text)(node)
 }
 
-pub(super) fn duration_text(text: &str) -> Result<Duration, String> {
+/// A duration as people write it, like `30s` or `3d`; a century at most.
+///
+/// # Errors
+/// Says that it is none, and how to write one.
+pub fn duration_text(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
         Ok(_) => Err(format!("{text:?} is more than a century")),

@@ -210,6 +210,11 @@ impl Registry {
         judge(&self.policy.rules(), who, Action::Pull, repository) == Verdict::Allowed
     }
 
+    /// Who may do what here, and who there is.
+    pub fn access(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
     /// For tasks that outlive the request.
     fn this(&self) -> Arc<Registry> {
         self.this.upgrade().expect("a registry is borrowed only while somebody holds it")

@@ -69,6 +69,7 @@ impl Server {
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
         match Credentials::parse(header) {
             Credentials::None => Ok(nobody(false)),
+            Credentials::Bearer(token) if let Some(who) = self.users.bearer(&token) => Ok(Caller { who, claims: None, presented: true }),
             Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
                 Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
                 Err(_) => {
@@ -76,7 +77,7 @@ impl Server {
                 }
             },
             Credentials::Basic { user, password } if lenient => {
-                let known = self.users.recognise(&user, &password).await;
+                let known = self.users.recognise(&user, &password, client(parts).ip()).await;
                 Ok(known.map_or(nobody(true), |who| Caller { who, claims: None, presented: true }))
             }
             Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {

@@ -1,6 +1,7 @@
 //! Work that nobody waits for at a socket: filling the cache ahead, ending uploads that nobody finishes, letting old tags go,
 //! removing what nobody needs, and what commands ask for, with the control socket by which they reach a running server.
 
+mod accounts;
 mod collect;
 pub mod control;
 mod history;
@@ -11,6 +12,7 @@ mod request;
 mod tags;
 pub mod uploads;
 
+pub use accounts::{TokenEvent, TokenOrder, UserOrder};
 pub use collect::{Gathering, Tempo, keep_collecting};
 pub use history::HistoryEvent;
 pub use images::{Copy, Names, Outcome, Room};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::accounts::{self, TokenOrder, UserOrder};
 use super::collect::gc;
 use super::history::history;
 use super::images::{self, Copy, Names};
@@ -38,6 +39,8 @@ pub enum Request {
     /// As `NAME:TAG` or `NAME:TAG@DIGEST`.
     Pin(Vec<String>),
     Unpin(Vec<String>),
+    User(UserOrder),
+    Token(TokenOrder),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -88,6 +91,8 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Refresh(images) => tags::refresh(registry, images, teller).await,
             Request::Pin(images) => tags::pin(registry, images, teller).await,
             Request::Unpin(images) => tags::unpin(registry, images, teller).await,
+            Request::User(order) => accounts::users(registry, order, teller).await,
+            Request::Token(order) => accounts::tokens(registry, order, teller).await,
             Request::Prune(order) => prune(registry, order, teller).await,
             Request::History(image) => history(registry, image, teller).await,
         };
