@@ -1,11 +1,12 @@
 //! The rules of this moment: whatever a command changes holds for the next question.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::file::FileError;
+use super::htpasswd::Table;
 use super::ledger::{Entries, Ledger};
 use super::rules::Rules;
 use crate::config;
@@ -13,6 +14,8 @@ use crate::config;
 /// The configuration's rules and the ledger of commands, as one.
 pub struct Policy {
     auth: config::Auth,
+    /// The file of users.
+    users: PathBuf,
     ledger: Ledger,
     /// The rules, and the entries that they were made of.
     current: ArcSwap<(Arc<Entries>, Arc<Rules>)>,
@@ -26,7 +29,8 @@ impl Policy {
     pub fn open(data: &Path, auth: &config::Auth) -> Result<Policy, FileError> {
         let ledger = Ledger::open(data)?;
         let current = ArcSwap::from_pointee(made_of(auth, ledger.entries()));
-        Ok(Policy { auth: auth.clone(), ledger, current })
+        let users = auth.htpasswd.clone().unwrap_or_else(|| data.join("users.htpasswd"));
+        Ok(Policy { auth: auth.clone(), users, ledger, current })
     }
 
     /// The rules of now.
@@ -44,6 +48,13 @@ impl Policy {
     /// What commands said and say.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// Of these names those of nobody: no line of the users file has them, and no robot. Blocks for a small file.
+    pub fn strangers<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
+        let (table, entries) = (Table::parse(&std::fs::read(&self.users).unwrap_or_default()), self.ledger.entries());
+        let robot = |name: &str| entries.tokens.values().any(|(kept, _)| kept.robot && kept.user == name);
+        names.iter().map(String::as_str).filter(|name| table.get(name).is_none() && !robot(name)).collect()
     }
 
     /// What the configuration says.
