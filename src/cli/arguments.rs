@@ -1,6 +1,7 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
 mod care;
+mod roles;
 mod tags;
 
 use std::num::NonZeroUsize;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
+pub use roles::{Can, Role, RoleCommand};
 pub use tags::{Pin, Refresh, Unpin};
 
 use crate::config::{Overrides, Sources};
@@ -41,6 +43,8 @@ pub enum Command {
     Pin(Pin),
     Unpin(Unpin),
     Gc(Gc),
+    Role(Role),
+    Can(Can),
     Config(Config),
     Healthcheck(Healthcheck),
 }

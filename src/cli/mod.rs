@@ -9,6 +9,7 @@ mod healthcheck;
 mod history;
 mod prefetch;
 mod prune;
+mod roles;
 mod serve;
 mod tags;
 
@@ -42,6 +43,8 @@ fn run(command: Command) -> ExitCode {
         Command::Pin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::pin(settings, arguments)),
         Command::Unpin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::unpin(settings, arguments)),
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
+        Command::Role(arguments) => with_settings(&arguments.command.asked().sources(), |settings| roles::role(settings, arguments)),
+        Command::Can(arguments) => with_settings(&arguments.asked.sources(), |settings| roles::can(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());

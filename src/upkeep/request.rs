@@ -12,6 +12,7 @@ use super::history::history;
 use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
 use super::prune::{PruneOrder, prune};
+use super::roles::{self, Can, RoleOrder};
 use super::tags;
 use crate::registry::{Registry, Sweep};
 
@@ -38,6 +39,8 @@ pub enum Request {
     /// As `NAME:TAG` or `NAME:TAG@DIGEST`.
     Pin(Vec<String>),
     Unpin(Vec<String>),
+    Role(RoleOrder),
+    Can(Can),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -90,6 +93,8 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Unpin(images) => tags::unpin(registry, images, teller).await,
             Request::Prune(order) => prune(registry, order, teller).await,
             Request::History(image) => history(registry, image, teller).await,
+            Request::Role(order) => roles::change(registry, order, teller).await,
+            Request::Can(question) => roles::can(registry, question, teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });
