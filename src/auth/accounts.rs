@@ -6,9 +6,9 @@ use super::htpasswd::{self, Table};
 use super::judge::{Verdict, Who, judge_admin};
 use super::ledger::{Change, Entries, KeptToken, NotChanged};
 use super::policy::Policy;
-use super::rules::{ANONYMOUS, Members};
+use super::rules::Members;
 use super::users::Pace;
-use crate::config::{Patterns, Secret};
+use crate::config::{ADMIN, ANONYMOUS, Patterns, Secret};
 
 /// The longest name of a user, in bytes.
 const LONGEST_NAME: usize = 255;
@@ -69,11 +69,11 @@ pub fn user_name(name: &str) -> Result<(), String> {
 }
 
 impl Policy {
-    /// Adds a user with the hash of his password. Blocks for a small write.
+    /// Adds a user with the hash of his password, and puts him into roles. Blocks for small writes.
     ///
     /// # Errors
-    /// There is one of that name, or it is none.
-    pub fn add_user(&self, name: &str, hash: &str, by: &str) -> Result<(), NotChanged> {
+    /// There is one of that name, or it is none, or one of the roles is none that he can be put into.
+    pub fn add_user(&self, name: &str, hash: &str, roles: &[String], by: &str) -> Result<(), NotChanged> {
         user_name(name).map_err(NotChanged::Refused)?;
         self.roster().change(|content| {
             let (table, entries) = (Table::parse(content), self.ledger().entries());
@@ -86,15 +86,19 @@ impl Policy {
                 ));
             }
             // Without its admin, the first start would make none.
-            if content.trim_ascii().is_empty() && self.configured().htpasswd.is_none() && name != super::judge::ADMIN {
+            if content.trim_ascii().is_empty() && self.configured().htpasswd.is_none() && name != ADMIN {
                 return refused("there is no user yet: start the server once, which makes admin, or add admin first".into());
+            }
+            for role in roles {
+                self.changeable(&entries, role).map_err(NotChanged::Refused)?;
             }
             // Of somebody who had the name and was removed by an editor.
             for id in entries.tokens.values().filter(|(kept, _)| kept.user == name).map(|(kept, _)| kept.id.clone()) {
                 self.ledger().write(by, |_| Ok(Change::TokenRevoked { id }))?;
             }
             Ok(htpasswd::added(content, name, hash))
-        })
+        })?;
+        roles.iter().try_for_each(|role| self.grant(role, &[name.to_owned()], by))
     }
 
     /// Gives a user another password, by its hash; his log-ins end, his personal tokens stay. Blocks for a small write.
@@ -173,7 +177,7 @@ impl Policy {
                 return Err(format!("there is a token {} already", token.id));
             }
             for allow in &token.allow {
-                Patterns::new(&allow.repositories)?;
+                Patterns::of_repositories(&allow.repositories)?;
             }
             Ok(Change::Token(token))
         };

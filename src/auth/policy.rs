@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::file::FileError;
+use super::htpasswd::Table;
 use super::ledger::{Entries, Ledger};
 use super::roster::Roster;
 use super::rules::Rules;
@@ -51,6 +52,13 @@ impl Policy {
     /// The users file.
     pub(super) fn roster(&self) -> &Roster {
         &self.roster
+    }
+
+    /// Of these names those of nobody: no line of the users file has them, and no robot. Blocks for a small file.
+    pub fn strangers<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
+        let (table, entries) = (Table::parse(&self.roster.content().unwrap_or_default()), self.ledger.entries());
+        let robot = |name: &str| entries.tokens.values().any(|(kept, _)| kept.robot && kept.user == name);
+        names.iter().map(String::as_str).filter(|name| table.get(name).is_none() && !robot(name)).collect()
     }
 
     /// What the configuration says.

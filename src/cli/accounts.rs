@@ -9,7 +9,7 @@ use tokio::signal;
 use super::arguments::{NewToken, TokenCommand, UserCommand};
 use super::errand;
 use super::figures::{age, counted, date, table};
-use crate::auth::{Account, AccountKind, KeptAllow, KeptToken, PersonalToken, hashed, token_id, user_name};
+use crate::auth::{Account, AccountKind, KeptToken, PersonalToken, hashed, token_id, user_name};
 use crate::config::{self, Secret, Settings};
 use crate::upkeep::{Request, TokenEvent, TokenOrder, UserOrder};
 
@@ -19,8 +19,9 @@ const USUAL: Duration = Duration::from_secs(90 * 24 * 3600);
 pub async fn user(settings: Settings, command: UserCommand) -> Result<(), String> {
     let order = match command {
         UserCommand::Add(arguments) => {
-            user_name(&arguments.name)?;
-            UserOrder::Add { hash: new_hash(&arguments.name, arguments.password_stdin).await?, name: arguments.name }
+            let (name, roles) = (arguments.password.name, arguments.roles);
+            user_name(&name)?;
+            UserOrder::Add { hash: new_hash(&name, arguments.password.password_stdin).await?, name, roles }
         }
         UserCommand::Passwd(arguments) => {
             UserOrder::Password { hash: new_hash(&arguments.name, arguments.password_stdin).await?, name: arguments.name }
@@ -73,7 +74,6 @@ pub async fn token(settings: Settings, command: TokenCommand) -> Result<(), Stri
 async fn create(settings: &Settings, arguments: NewToken) -> Result<(), String> {
     let robot = arguments.robot.is_some();
     let user = arguments.robot.or(arguments.user).expect("the command line has one of the two");
-    let allow = arguments.allow.iter().map(|text| allowed(text)).collect::<Result<_, _>>()?;
     let made = now();
     let expires = match arguments.expires.as_deref() {
         None => Some(made + USUAL.as_secs()),
@@ -82,7 +82,7 @@ async fn create(settings: &Settings, arguments: NewToken) -> Result<(), String> 
     };
     let fresh = PersonalToken::make();
     let (id, hash) = (fresh.id.clone(), fresh.hash());
-    let kept = KeptToken { id: id.clone(), user: user.clone(), robot, note: arguments.note, hash, allow, made, expires };
+    let kept = KeptToken { id: id.clone(), user: user.clone(), robot, note: arguments.note, hash, allow: arguments.allow, made, expires };
     errand::run(settings, Request::Token(TokenOrder::Create(kept)), |_: serde_json::Value| {}).await?;
     let text = fresh.token.reveal();
     if arguments.asked.json {
@@ -93,15 +93,6 @@ async fn create(settings: &Settings, arguments: NewToken) -> Result<(), String> 
     eprintln!("a token of {user}, which is shown this once; it is the password of docker login -u {user}. It ends: {end}");
     println!("{text}");
     Ok(())
-}
-
-/// `ACTIONS` or `ACTIONS=PATTERN`; without a pattern all repositories are meant.
-fn allowed(text: &str) -> Result<KeptAllow, String> {
-    let (actions, pattern) = text.split_once('=').unwrap_or((text, "**"));
-    let actions = actions.split(',').map(|action| action.trim().to_owned()).collect();
-    let kept = KeptAllow { repositories: vec![pattern.to_owned()], actions };
-    kept.read().map_err(|why| format!("--allow {text}: {why}"))?;
-    Ok(kept)
 }
 
 async fn list_tokens(settings: &Settings, user: Option<String>, json: bool) -> Result<(), String> {
@@ -212,29 +203,24 @@ fn now() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_a_token_may_is_written_as_words_and_a_pattern() {
-        let allow = |actions: &[&str], pattern: &str| KeptAllow {
-            repositories: vec![pattern.to_owned()],
-            actions: actions.iter().map(ToString::to_string).collect(),
-        };
-        assert_eq!(allowed("pull").unwrap(), allow(&["pull"], "**"));
-        assert_eq!(allowed("pull,push=team/**").unwrap(), allow(&["pull", "push"], "team/**"));
-        for (wrong, expected) in [("read", "\"read\" is not known"), ("", "is not known"), ("pull=a[", "is no pattern")] {
-            assert!(allowed(wrong).unwrap_err().contains(expected), "{wrong}");
-        }
-    }
+    use crate::auth::KeptAllow;
 
     #[test]
     fn a_row_tells_whose_what_for_and_until_when() {
         let (now, day) = (1_795_000_000, 86_400);
-        let row = |robot, allow: &[&str], expires| {
+        let allowed = |actions: &str, pattern: &str| KeptAllow {
+            repositories: vec![pattern.into()],
+            actions: actions.split(',').map(str::to_owned).collect(),
+        };
+        let row = |robot, allow: &[KeptAllow], expires| {
             let (id, user, note) = ("k7p2".to_owned(), "ci".to_owned(), "builds".to_owned());
-            let allow = allow.iter().map(|text| allowed(text).unwrap()).collect();
+            let allow = allow.to_vec();
             token_row(TokenEvent::Listed { id, user, robot, note, allow, made: now - 3 * day, expires }, now).unwrap().join("|")
         };
-        assert_eq!(row(true, &["pull,push=team/**", "pull"], None), "k7p2|ci (robot)|pull,push=team/**  pull=**|3 days|never|builds");
+        assert_eq!(
+            row(true, &[allowed("pull,push", "team/**"), allowed("pull", "**")], None),
+            "k7p2|ci (robot)|pull,push=team/**  pull=**|3 days|never|builds"
+        );
         assert_eq!(row(false, &[], Some(now + 90 * day)), "k7p2|ci|all of the user's|3 days|in 90 days|builds");
         assert_eq!(row(false, &[], Some(now)), "k7p2|ci|all of the user's|3 days|expired|builds");
     }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod care;
+mod roles;
 mod tags;
 
 use std::num::NonZeroUsize;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 pub use accounts::{NewToken, Token, TokenCommand, User, UserCommand};
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
+pub use roles::{Can, Role, RoleCommand};
 pub use tags::{Pin, Refresh, Unpin};
 
 use crate::config::{Overrides, Sources};
@@ -45,6 +47,8 @@ pub enum Command {
     Gc(Gc),
     User(User),
     Token(Token),
+    Role(Role),
+    Can(Can),
     Config(Config),
     Healthcheck(Healthcheck),
 }

@@ -10,6 +10,7 @@ mod healthcheck;
 mod history;
 mod prefetch;
 mod prune;
+mod roles;
 mod serve;
 mod tags;
 
@@ -45,6 +46,8 @@ fn run(command: Command) -> ExitCode {
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
         Command::User(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::user(settings, arguments.command)),
         Command::Token(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::token(settings, arguments.command)),
+        Command::Role(arguments) => with_settings(&arguments.command.asked().sources(), |settings| roles::role(settings, arguments)),
+        Command::Can(arguments) => with_settings(&arguments.asked.sources(), |settings| roles::can(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());

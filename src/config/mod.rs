@@ -11,6 +11,7 @@ mod hosts;
 mod load;
 mod pattern;
 mod reader;
+mod roles;
 mod sections;
 mod settings;
 mod show;
@@ -26,6 +27,7 @@ pub use faults::{Fault, Faults, Place};
 pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use pattern::Patterns;
+pub use roles::{ADMIN, ANONYMOUS, USERS, role_name};
 pub use settings::*;
 pub use values::duration_text as duration;
 

@@ -164,6 +164,14 @@ pub(super) fn patterns(node: Node) -> Read<Patterns> {
     Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
 }
 
+/// Patterns of which each can match some repository, and there is one.
+pub(super) fn repositories(node: Node) -> Read<Patterns> {
+    let place = node.place.clone();
+    let one = |node| text_as(|text| Patterns::of_repositories(&[text]).map(|_| text.to_owned()))(node);
+    let texts = nonempty(one)(node)?;
+    Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
+}
+
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     match text.is_empty() {
         true => Err("the path is empty".into()),

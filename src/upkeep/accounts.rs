@@ -6,10 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
 use crate::auth::{Account, KeptAllow, KeptToken, Policy};
+use crate::config::ADMIN;
 use crate::registry::Registry;
-
-/// Who commands are, in what is kept of their changes.
-const BY: &str = "command";
 
 /// What is to be done with users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +17,8 @@ pub enum UserOrder {
         name: String,
         /// Of the password, as the users file keeps it.
         hash: String,
+        /// Roles that the user is put into.
+        roles: Vec<String>,
     },
     Password {
         name: String,
@@ -72,9 +72,9 @@ pub enum TokenEvent {
 pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Teller) -> Result<(), String> {
     let accounts: Vec<Account> = with(&registry, move |policy| {
         let done = match order {
-            UserOrder::Add { name, hash } => policy.add_user(&name, &hash, BY),
+            UserOrder::Add { name, hash, roles } => policy.add_user(&name, &hash, &roles, ADMIN),
             UserOrder::Password { name, hash } => policy.change_password(&name, &hash),
-            UserOrder::Remove { name } => policy.remove_user(&name, BY),
+            UserOrder::Remove { name } => policy.remove_user(&name, ADMIN),
             UserOrder::List => return policy.accounts().map_err(|why| why.to_string()),
         };
         done.map(|()| Vec::new()).map_err(|why| why.to_string())
@@ -90,7 +90,7 @@ pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Tel
 pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: Teller) -> Result<(), String> {
     let events = match order {
         TokenOrder::Create(token) => {
-            with(&registry, move |policy| policy.add_token(token, BY).map_err(|why| why.to_string())).await?;
+            with(&registry, move |policy| policy.add_token(token, ADMIN).map_err(|why| why.to_string())).await?;
             Vec::new()
         }
         TokenOrder::List(user) => {
@@ -100,7 +100,7 @@ pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: T
         }
         TokenOrder::Revoke(ids) => {
             let revoke = move |policy: &Policy| {
-                let each = ids.into_iter().map(|id| match policy.revoke_token(&id, BY) {
+                let each = ids.into_iter().map(|id| match policy.revoke_token(&id, ADMIN) {
                     Ok(user) => TokenEvent::Revoked { id, user },
                     Err(why) => TokenEvent::Failed { id, why: why.to_string() },
                 });

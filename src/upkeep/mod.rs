@@ -9,6 +9,7 @@ mod images;
 mod prefetch;
 pub mod prune;
 mod request;
+mod roles;
 mod tags;
 pub mod uploads;
 
@@ -19,4 +20,5 @@ pub use images::{Copy, Names, Outcome, Room};
 pub use prefetch::{Event, Order};
 pub use prune::{PruneEvent, PruneOrder};
 pub use request::{Reply, Request, carry_out};
+pub use roles::{Can, Judged, RoleEvent, RoleOrder, Rule};
 pub use tags::TagEvent;

@@ -13,6 +13,7 @@ use super::history::history;
 use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
 use super::prune::{PruneOrder, prune};
+use super::roles::{self, Can, RoleOrder};
 use super::tags;
 use crate::registry::{Registry, Sweep};
 
@@ -41,6 +42,8 @@ pub enum Request {
     Unpin(Vec<String>),
     User(UserOrder),
     Token(TokenOrder),
+    Role(RoleOrder),
+    Can(Can),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -95,6 +98,8 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Token(order) => accounts::tokens(registry, order, teller).await,
             Request::Prune(order) => prune(registry, order, teller).await,
             Request::History(image) => history(registry, image, teller).await,
+            Request::Role(order) => roles::change(registry, order, teller).await,
+            Request::Can(question) => roles::can(registry, question, teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });

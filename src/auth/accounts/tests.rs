@@ -44,11 +44,11 @@ fn a_user_is_added_once_and_nothing_else_changes() {
     let file = folder.path().join("users.htpasswd");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let before = fs::read_to_string(&file).unwrap();
-    policy.add_user("bob", &hash(), "test").unwrap();
+    policy.add_user("bob", &hash(), &[], "test").unwrap();
     assert!(fs::read_to_string(&file).unwrap().starts_with(&before));
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
     assert_eq!(names(&policy), ["admin", "alice", "bob"]);
-    assert!(why(policy.add_user("bob", &hash(), "test")).contains("already"));
+    assert!(why(policy.add_user("bob", &hash(), &[], "test")).contains("already"));
     assert!(why(policy.change_password("carol", &hash())).contains("no user carol"));
     assert!(why(policy.remove_user("carol", "test")).contains("no user carol"));
     for (name, expected) in [
@@ -62,10 +62,10 @@ fn a_user_is_added_once_and_nothing_else_changes() {
         ("{a,b}", "members of roles"),
         ("anonymous", "everybody"),
     ] {
-        let why = why(policy.add_user(name, &hash(), "test"));
+        let why = why(policy.add_user(name, &hash(), &[], "test"));
         assert!(why.contains(expected), "{name:?}: {why}");
     }
-    policy.add_user("dörte@example.org", &hash(), "test").unwrap();
+    policy.add_user("dörte@example.org", &hash(), &[], "test").unwrap();
 }
 
 #[test]
@@ -90,14 +90,18 @@ fn what_a_removed_user_had_is_nobodys_after_him() {
     let alice = policy.accounts().unwrap().remove(1);
     assert_eq!(alice, Account { name: "alice".into(), kind: AccountKind::User, roles: vec!["team".into()], tokens: 2 });
     policy.remove_user("alice", "test").unwrap();
-    policy.add_user("alice", &hash(), "test").unwrap();
+    assert!(why(policy.add_user("alice", &hash(), &["none".into()], "test")).contains("no role none"));
+    policy.add_user("alice", &hash(), &[], "test").unwrap();
+    policy.add_user("carol", &hash(), &["team".into()], "test").unwrap();
+    assert_eq!(policy.ledger().entries().roles["team"].0.members, ["bob", "carol"]);
+    policy.remove_user("carol", "test").unwrap();
     let again = policy.accounts().unwrap();
     assert_eq!((again[1].roles.len(), again[1].tokens), (0, 0));
     assert_eq!((again[2].name.as_str(), again[2].kind, again[2].tokens), ("ci", AccountKind::Robot, 1));
     // Also when it was an editor that removed her.
     policy.add_token(token("alice", false), "test").unwrap();
     fs::write(folder.path().join("users.htpasswd"), line("admin")).unwrap();
-    policy.add_user("alice", &hash(), "test").unwrap();
+    policy.add_user("alice", &hash(), &[], "test").unwrap();
     assert_eq!(policy.accounts().unwrap()[1].tokens, 0);
     assert_eq!(policy.revoke_token(&robot.id, "test").unwrap(), "ci");
     assert!(why(policy.revoke_token(&robot.id, "test")).contains("no token"));
@@ -123,16 +127,16 @@ fn a_robot_and_a_user_never_share_a_name() {
     assert!(why(policy.add_token(token("ci", false), "test")).contains("there is no user ci"));
     assert!(why(policy.add_token(token("c*", true), "test")).contains("no name"));
     policy.add_token(token("ci", true), "test").unwrap();
-    assert!(why(policy.add_user("ci", &hash(), "test")).contains("is a robot"));
+    assert!(why(policy.add_user("ci", &hash(), &[], "test")).contains("is a robot"));
 }
 
 #[test]
 fn before_the_first_start_admin_is_the_first_user() {
     let folder = tempfile::tempdir().unwrap();
     let policy = Policy::open(folder.path(), &Auth::default()).unwrap();
-    assert!(why(policy.add_user("alice", &hash(), "test")).contains("start the server once"));
-    policy.add_user("admin", &hash(), "test").unwrap();
-    policy.add_user("alice", &hash(), "test").unwrap();
+    assert!(why(policy.add_user("alice", &hash(), &[], "test")).contains("start the server once"));
+    policy.add_user("admin", &hash(), &[], "test").unwrap();
+    policy.add_user("alice", &hash(), &[], "test").unwrap();
     let mode = fs::metadata(folder.path().join("users.htpasswd")).unwrap().permissions().mode();
     assert_eq!((names(&policy).len(), mode & 0o777), (2, 0o600));
 }
@@ -143,6 +147,6 @@ fn a_file_that_may_not_be_changed_is_told_with_the_way_out() {
     // Nobody, not even root, writes there.
     let auth = Auth { htpasswd: Some("/proc/self/status".into()), ..Auth::default() };
     let policy = Policy::open(folder.path(), &auth).unwrap();
-    let why = why(policy.add_user("alice", &hash(), "test"));
+    let why = why(policy.add_user("alice", &hash(), &[], "test"));
     assert!(why.contains("/proc/"), "{why}");
 }

@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
+use super::roles::allow;
 use super::{Asked, Whereabouts};
+use crate::auth::KeptAllow;
 use crate::config::Sources;
 
 /// Add, change, remove and list users.
@@ -17,7 +19,7 @@ pub struct User {
 }
 
 const USER_EXAMPLES: &str = "Examples:
-  entrepot user add alice                     asks for the password
+  entrepot user add alice --role developers   asks for the password
   pass show registry/bob | entrepot user add bob --password-stdin
   entrepot user passwd admin
   entrepot user list";
@@ -25,13 +27,23 @@ const USER_EXAMPLES: &str = "Examples:
 #[derive(Clone, Debug, Subcommand)]
 pub enum UserCommand {
     /// Add a user; the password is asked for
-    Add(Password),
+    Add(NewUser),
     /// Change the password of a user. Log-ins with the old one end; personal tokens stay
     Passwd(Password),
     /// Remove a user, with all tokens and places in roles. The last who may look after the registry stays
     Remove(Removed),
     /// List users and robots, with their roles and how many tokens they have
     List(Users),
+}
+
+/// Who is to be added.
+#[derive(Clone, Debug, Args)]
+pub struct NewUser {
+    #[command(flatten)]
+    pub password: Password,
+    /// A role that the user is put into; may be repeated
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
 }
 
 /// A user and where the password comes from.
@@ -98,8 +110,8 @@ pub struct NewToken {
     pub robot: Option<String>,
     /// What it may at most, of what its user may: pull, push, delete, shadow, admin, and for which repositories; may be repeated
     /// [default: all that its user may]
-    #[arg(long, value_name = "ACTIONS[=PATTERN]")]
-    pub allow: Vec<String>,
+    #[arg(long, value_name = "ACTIONS[=PATTERN]", value_parser = allow)]
+    pub allow: Vec<KeptAllow>,
     /// When it ends: a time from now, like 12h or 30d, or never [default: 90d]
     #[arg(long, value_name = "TIME")]
     pub expires: Option<String>,
@@ -132,7 +144,8 @@ impl UserCommand {
     /// Where the settings of the server it looks for come from.
     pub fn sources(&self) -> Sources {
         match self {
-            UserCommand::Add(arguments) | UserCommand::Passwd(arguments) => arguments.server.sources(),
+            UserCommand::Add(arguments) => arguments.password.server.sources(),
+            UserCommand::Passwd(arguments) => arguments.server.sources(),
             UserCommand::Remove(arguments) => arguments.server.sources(),
             UserCommand::List(arguments) => arguments.asked.sources(),
         }
