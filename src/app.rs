@@ -141,7 +141,8 @@ impl Running {
         let prune = tokio::spawn(prune::every_hour(self.opened.registry.clone()));
         let collect = tokio::spawn(keep_collecting(self.opened.registry.clone(), Tempo::default()));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
-        let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
+        let (limits, proxies) = (settings.server.limits.clone(), settings.server.trusted_proxies.clone());
+        let cut = listen::serve(self.listeners, self.server.router(), limits, proxies, shutdown).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
         }

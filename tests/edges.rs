@@ -10,7 +10,7 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use entrepot::config::Limits;
+use entrepot::config::{Limits, Networks};
 use entrepot::server::listen::{ClientAddress, bind, serve};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +63,7 @@ impl Server {
             .route("/pauses", get(pauses))
             .route("/upload", post(upload))
             .with_state(tell);
-        let cut = tokio::spawn(serve(vec![listener], service, limits, async {
+        let cut = tokio::spawn(serve(vec![listener], service, limits, Networks::default(), async {
             let _ = stopped.await;
         }));
         Server { address, stop, cut, events }

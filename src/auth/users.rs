@@ -130,6 +130,17 @@ impl Users {
         self.check(user, password, from, Haste::Queued).await.map(|known| known.who())
     }
 
+    /// The same where it was checked a short while ago: nothing is hashed, nobody waits.
+    pub fn recall(&self, user: &str, password: &Secret) -> Option<Who> {
+        if personal::shown(password).is_some() {
+            return self.by_token(password).filter(|known| *known.name == *user).map(|known| known.who());
+        }
+        let table = self.watched.table();
+        let entry = table.get(user)?;
+        let right = self.remembered.get(&self.remembered.key(user, &entry.hash, password)) == Some(true);
+        right.then(|| Who::User(entry.name.clone()))
+    }
+
     /// Whose personal token this is, if it holds: it tells its user by itself.
     pub fn bearer(&self, token: &Secret) -> Option<Who> {
         self.by_token(token).map(|known| known.who())
@@ -190,6 +201,12 @@ impl Users {
         let entry = entry.filter(|_| right)?;
         self.failures.right(from, user);
         Some(Known { name: entry.name.clone(), stamp: entry.stamp.clone(), within: None })
+    }
+
+    /// Whether there is a user or a robot of that name now.
+    pub fn knows(&self, user: &str) -> bool {
+        let has_token = || self.policy.ledger().entries().tokens.values().any(|(kept, _)| kept.user == user);
+        self.watched.table().get(user).is_some() || has_token()
     }
 
     async fn matches(&self, user: &str, password: &Secret, stored: Stored, haste: Haste) -> bool {

@@ -9,13 +9,14 @@ use crate::app;
 use crate::auth::Pace;
 use crate::config::Settings;
 use crate::registry::flight::Tuning;
-use crate::telemetry::log;
+use crate::telemetry::{audit, log};
 use crate::upstream::Deadlines;
 
 /// Serves until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), String> {
     let lowest = settings.log.requests.lowest_status();
     let _log = log::init(log::Options { filter: &settings.log.level, json: settings.log.json, requests_from: lowest });
+    let _audit = settings.log.audit.as_deref().map(audit::to_file).transpose()?;
     let running = app::start(&settings, Deadlines::default(), Tuning::default(), Pace::default()).await.map_err(|e| e.to_string())?;
     let addresses = running.addresses().map_err(|e| e.to_string())?;
     println!("{}", greeting(&settings, &addresses, running.made_up.as_ref().map(|made| made.password.reveal())));

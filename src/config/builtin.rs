@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::networks::Networks;
 use super::pattern::Patterns;
 use super::settings::*;
 use crate::oci::Origin;
@@ -31,6 +32,7 @@ impl Settings {
             server: Server {
                 listen: vec![([0, 0, 0, 0], 5000).into()],
                 external_url: None,
+                trusted_proxies: Networks::default(),
                 limits: Limits {
                     connections: 20_000,
                     connections_per_address: 4_000,
@@ -54,7 +56,7 @@ impl Settings {
             upstreams: UPSTREAMS.iter().map(|(registry, _, _)| Upstream::builtin(registry)).collect(),
             auth: Auth::default(),
             metrics: Metrics { enabled: true },
-            log: Log { level: "info".into(), json: false, requests: Requests::All },
+            log: Log { level: "info".into(), json: false, requests: Requests::All, audit: None },
         }
     }
 }

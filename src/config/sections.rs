@@ -39,7 +39,12 @@ fn server(table: &mut Reader<'_>, into: &mut Server) {
         }
     }
     table.read("external_url", &mut into.external_url, optional(hosts::external_url));
-    table.later(&["trusted_proxies"]);
+    table.read("trusted_proxies", &mut into.trusted_proxies, networks);
+    if into.trusted_proxies.has_everybody() {
+        let text =
+            "whoever reaches this server may say that he comes from elsewhere, and is believed (server.trusted_proxies has everybody)";
+        table.context.warn(text.into());
+    }
     table.table("limits", |table| limits(table, &mut into.limits));
     table.table("tls", |table| {
         table.read("mode", &mut into.tls, tls_mode);
@@ -123,5 +128,6 @@ enum Action {
 fn log(table: &mut Reader<'_>, into: &mut Log) {
     table.read("level", &mut into.level, text_as(hosts::log_level));
     table.read("format", &mut into.json, choice(&[("text", false), ("json", true)]));
+    table.read("audit", &mut into.audit, optional(path));
     table.read("requests", &mut into.requests, choice(&[("all", Requests::All), ("errors", Requests::Errors), ("off", Requests::Off)]));
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::credentials::Credentials;
 use super::freshness::FreshnessRule;
+use super::networks::Networks;
 use super::pattern::Patterns;
 
 /// The whole configuration after all sources were merged and checked.
@@ -28,6 +29,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Without a slash at its end; `None` where clients reach us by the Host they name.
     pub external_url: Option<String>,
+    /// Whose forwarded headers are believed.
+    pub trusted_proxies: Networks,
     pub limits: Limits,
     pub tls: TlsMode,
 }
@@ -272,6 +275,8 @@ pub struct Log {
     pub level: String,
     pub json: bool,
     pub requests: Requests,
+    /// A file of their own for the audit events; `None`: they are in the log alone.
+    pub audit: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

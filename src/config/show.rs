@@ -22,10 +22,11 @@ impl Settings {
     }
 
     fn show_server(&self, page: &mut Page) {
-        let Server { listen, external_url, limits, tls } = &self.server;
+        let Server { listen, external_url, trusted_proxies, limits, tls } = &self.server;
         page.section("[server]");
         page.line("listen", texts(listen.iter().map(ToString::to_string)));
         page.line("external_url", external_url.as_deref().unwrap_or_default());
+        page.line("trusted_proxies", texts(trusted_proxies.texts()));
         page.section("[server.limits]");
         page.line("connections", number(limits.connections));
         page.line("connections_per_address", number(limits.connections_per_address));
@@ -94,6 +95,7 @@ impl Settings {
                 Requests::Off => "off",
             },
         );
+        page.line("audit", self.log.audit.as_deref().map(path).unwrap_or_default());
     }
 }
 

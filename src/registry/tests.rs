@@ -147,10 +147,10 @@ async fn a_push_whose_client_leaves_goes_on_and_ends_what_was_kept_of_the_old_ta
     let target = house.registry.target("team/app", None).unwrap();
     let (_, ticket) = house.registry.manifest(&target, &tagged("v1"), &anonymous(), Want::Bytes).await.unwrap();
     let ticket = ticket.unwrap();
-    assert!(house.registry.holds(&ticket));
+    assert!(house.registry.holds(&ticket, &Who::Anonymous));
     assert!(house.put(&name, "v1", &manifest("new")).now_or_never().is_none(), "its client left before the answer");
     house.eventually(async || house.pull("team/app:v1").await.unwrap().digest == Digest::of(manifest("new").as_bytes())).await;
-    house.eventually(async || !house.registry.holds(&ticket)).await;
+    house.eventually(async || !house.registry.holds(&ticket, &Who::Anonymous)).await;
 }
 
 #[tokio::test]

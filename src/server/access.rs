@@ -8,7 +8,8 @@ use http::request::Parts;
 use super::answers::Refusal;
 use super::requests::Asker;
 use super::{Server, client};
-use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge, judge_any};
+use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
+use crate::config::Secret;
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -31,6 +32,19 @@ pub struct Wish<'a> {
     pub namespaced: bool,
 }
 
+impl Caller {
+    /// Whether his token, where one came, was made for pulls of the name, as it is judged or as it is written behind an `ns`.
+    pub fn may_pull(&self, judged: &str, written: Option<&str>) -> bool {
+        let grants = |claims: &Arc<Claims>| [Some(judged), written].into_iter().flatten().any(|name| claims.grants(name, Action::Pull));
+        self.claims.as_ref().is_none_or(grants)
+    }
+
+    /// Whether he shows with a HEAD at the root that he wants to pull. Who pushes sees the hosted store alone.
+    pub fn heads_for_a_pull(&self, written: &str) -> bool {
+        self.presented && !self.claims.as_ref().is_some_and(|claims| claims.asked_push(written))
+    }
+}
+
 impl Wish<'_> {
     /// The scope that a challenge asks for.
     fn scope(&self) -> Scope {
@@ -51,7 +65,7 @@ impl Wish<'_> {
     }
 
     /// Whether the name has no prefix and no `ns`: the address that pulls and pushes alike.
-    fn at_root(&self) -> bool {
+    pub fn at_root(&self) -> bool {
         matches!(self.target, Target::Group(_)) && !self.namespaced
     }
 }
@@ -65,29 +79,50 @@ impl Server {
     }
 
     async fn identify(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
-        let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
-        match Credentials::parse(header) {
+        match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
-            Credentials::Bearer(token) if let Some(who) = self.users.bearer(&token) => Ok(Caller { who, claims: None, presented: true }),
-            Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
-                Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
-                Err(_) => {
-                    Err(Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken)))
-                }
-            },
+            Credentials::Bearer(token) => self.bearer(&token).ok_or_else(|| {
+                Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken))
+            }),
             Credentials::Basic { user, password } if lenient => {
                 let known = self.users.recognise(&user, &password, client(parts).ip()).await;
                 Ok(known.map_or(nobody(true), |who| Caller { who, claims: None, presented: true }))
             }
             Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {
                 Ok(who) => Ok(Caller { who, claims: None, presented: true }),
-                Err(why) => Err(Refusal::not_verified(why, scopes)),
+                Err(why) => {
+                    if why == NotVerified::Wrong {
+                        self.log_in_refused(parts, &user);
+                    }
+                    Err(Refusal::not_verified(why, scopes))
+                }
             },
             Credentials::Unknown if lenient => Ok(nobody(true)),
             Credentials::Unknown => {
                 Err(Refusal::challenge("this Authorization header cannot be read; log in with docker login", scopes, None))
             }
+        }
+    }
+
+    /// Whoever sent the request, where that is known without hashing and without waiting.
+    pub fn recall(&self, parts: &Parts) -> Option<Caller> {
+        let caller = match credentials(parts) {
+            Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
+            Credentials::Bearer(token) => self.bearer(&token)?,
+            Credentials::Basic { user, password } => Caller { who: self.users.recall(&user, &password)?, claims: None, presented: true },
+            Credentials::Unknown => return None,
+        };
+        Asker::is(parts, &caller.who);
+        Some(caller)
+    }
+
+    /// Whose token this is: one that was made for some scopes, or a personal one, which covers all that it is limited to.
+    fn bearer(&self, token: &Secret) -> Option<Caller> {
+        let caller = |who, claims| Caller { who, claims, presented: true };
+        match self.users.bearer(token) {
+            Some(who) => Some(caller(who, None)),
+            None => self.tokens.verify(token.reveal()).ok().map(|claims| caller(claims.who.clone(), Some(claims))),
         }
     }
 
@@ -150,6 +185,11 @@ impl Server {
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
         Reader::new(caller.who.clone(), sight)
     }
+}
+
+/// What the request says of who sent it.
+pub fn credentials(parts: &Parts) -> Credentials {
+    Credentials::parse(parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
 }
 
 fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {

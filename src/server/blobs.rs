@@ -7,10 +7,10 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, R
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::Server;
 use super::access::Wish;
 use super::answers::{Refusal, body};
 use super::manifests::{CONTENT_DIGEST, NAMESPACE, namespace, text};
+use super::{Server, audit};
 use crate::auth::Action;
 use crate::oci::{ByteRange, Digest, PathName, content_range};
 use crate::registry::{Error, Want};
@@ -73,7 +73,7 @@ impl Server {
     async fn delete_blob(&self, parts: &Parts, name: &PathName, digest: &Digest) -> Result<Response, Refusal> {
         let (hosted, caller) = self.admit_write(parts, name, Action::Delete).await?;
         self.registry.delete_blob(&hosted, digest).await.map_err(|error: Error| Refusal::from(error))?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %digest, "deleted a blob");
+        telemetry::audit::deleted_blob(audit::by(parts, caller.who.name()), &hosted, *digest);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok(response)

@@ -2,8 +2,10 @@
 
 mod access;
 mod answers;
+mod audit;
 mod blobs;
 mod errors;
+mod forwarded;
 mod hot;
 pub mod listen;
 mod lists;
@@ -28,6 +30,7 @@ use axum::response::Response;
 use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use tower::util::MapRequestLayer;
 
 use crate::auth::{Policy, Tokens, Users};
 use crate::config::Settings;
@@ -43,6 +46,7 @@ pub struct Server {
     tokens: Arc<Tokens>,
     policy: Arc<Policy>,
     external_url: Option<String>,
+    proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
     started: Instant,
@@ -63,6 +67,7 @@ impl Server {
             tokens,
             policy,
             external_url: settings.server.external_url.clone(),
+            proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,
             hot: hot::Hot::default(),
             started: Instant::now(),
@@ -71,6 +76,7 @@ impl Server {
 
     /// Every route of this server.
     pub fn router(self: &Arc<Server>) -> Router {
+        let proxies = self.proxies.clone();
         Router::new()
             .route("/healthz", get(probes::healthz))
             .route("/readyz", get(probes::readyz))
@@ -81,6 +87,8 @@ impl Server {
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
             .layer(axum::middleware::from_fn(requests::observe))
+            // The outermost: whatever asks who the client is comes after it.
+            .layer(MapRequestLayer::new(move |request: Request| proxies.settle(request)))
             .with_state(self.clone())
     }
 }
@@ -109,34 +117,32 @@ async fn wrong_method() -> Response {
 
 impl Server {
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        match Route::parse(parts.method.as_str(), parts.uri.path())? {
+        let route = Route::parse(parts.method.as_str(), parts.uri.path())?;
+        let answer = match &route {
             Route::Base => self.base_route(parts).await,
             Route::Catalog => self.catalog(parts).await,
             Route::Ping => Ok(self.ping()),
             Route::Search => self.search(parts).await,
-            Route::Tags { name } => self.tags(parts, &name).await,
-            Route::Manifest { name, reference } => self.manifest(parts, &name, &reference, body).await,
-            Route::Blob { name, digest } => self.blob(parts, &name, &digest).await,
-            Route::Uploads { name } => self.begin_upload(parts, &name, body).await,
-            Route::Upload { name, id } => self.upload(parts, &name, id.as_str(), body).await,
-            Route::Referrers { name, digest } => self.referrers(parts, &name, &digest).await,
-        }
+            Route::Tags { name } => self.tags(parts, name).await,
+            Route::Manifest { name, reference } => self.manifest(parts, name, reference, body).await,
+            Route::Blob { name, digest } => self.blob(parts, name, digest).await,
+            Route::Uploads { name } => self.begin_upload(parts, name, body).await,
+            Route::Upload { name, id } => self.upload(parts, name, id.as_str(), body).await,
+            Route::Referrers { name, digest } => self.referrers(parts, name, digest).await,
+        };
+        answer.inspect_err(|refusal| audit::refused(parts, &route, refusal))
     }
 
     /// How clients reach this server, without a slash at its end.
     fn base(&self, parts: &Parts) -> String {
         match &self.external_url {
             Some(url) => url.clone(),
-            None => {
-                let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-                let host = named.or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost");
-                format!("http://{host}")
-            }
+            None => forwarded::reached(parts),
         }
     }
 }
 
-/// Where the request came from.
+/// Where the request came from, as far as trusted proxies tell.
 fn client(parts: &Parts) -> SocketAddr {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     parts.extensions.get::<listen::ClientAddress>().map_or(unknown, |address| address.0)

@@ -69,7 +69,7 @@ async fn no_way_to_the_same_end_changes_an_immutable_tag() {
     for refused in [
         registry.delete_image(&image("team/app:v1")).await,
         registry.delete_repository("team/app").await,
-        registry.copy(&image("team/app:latest"), &image("team/app:v1")).await.map(drop),
+        registry.copy(&image("team/app:latest"), &image("team/app:v1")).await.map(|copied| copied.moved),
     ] {
         let why = refused.unwrap_err().message;
         assert!(why.contains("v1 is immutable"), "{why}");

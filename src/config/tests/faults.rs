@@ -91,7 +91,10 @@ fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
             "[server]\nexternal_url = \"ftp://a.example\"",
             "2: server.external_url: not an http:// or https:// address; write it like \"https://registry.example.com\"",
         ),
-        ("[server]\ntrusted_proxies = []", "2: server.trusted_proxies: not in this version; remove it"),
+        (
+            "[server]\ntrusted_proxies = [\"proxy\"]",
+            "2: server.trusted_proxies: \"proxy\" is no network; write an address or a range, like \"127.0.0.1\" or \"10.0.0.0/8\"",
+        ),
         ("[server.limits]\nconnections = 0", "2: server.limits.connections: expected a whole number from 1 to 1000000"),
         ("[server.limits]\nconnections = \"9\"", "2: server.limits.connections: expected a number, not text"),
         ("[server.limits]\nidle = 30", "2: server.limits.idle: a duration needs a unit; write \"30s\" for seconds"),

@@ -31,7 +31,7 @@ pub use self::bind::bind;
 pub use self::body::{RequestBody, RequestBodyError};
 pub use self::connection::ClientAddress;
 use self::places::Places;
-use crate::config::Limits;
+use crate::config::{Limits, Networks};
 
 /// How many refused clients are told why at the same time; more are refused without a word.
 const REFUSALS: usize = 64;
@@ -51,16 +51,22 @@ struct Edge<S> {
     cut: CancellationToken,
 }
 
-/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`.
-/// Returns how many connections were cut after that. Each request carries a [`ClientAddress`].
-pub async fn serve<S, B>(listeners: Vec<TcpListener>, service: S, limits: Limits, shutdown: impl Future<Output = ()>) -> usize
+/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`. Connections of
+/// `proxies` are not counted by address. Returns how many connections were cut after that. Each request carries a [`ClientAddress`].
+pub async fn serve<S, B>(
+    listeners: Vec<TcpListener>,
+    service: S,
+    limits: Limits,
+    proxies: Networks,
+    shutdown: impl Future<Output = ()>,
+) -> usize
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let edge = Edge::new(service, limits);
+    let edge = Edge::new(service, limits, proxies);
     let accepting = async {
         join_all(listeners.into_iter().map(|listener| edge.accept(listener))).await;
         std::future::pending::<()>().await;
@@ -79,7 +85,7 @@ where
 }
 
 impl<S> Edge<S> {
-    fn new(service: S, limits: Limits) -> Edge<S> {
+    fn new(service: S, limits: Limits, proxies: Networks) -> Edge<S> {
         let files = bind::raise_file_limit();
         // The other half is for blobs, drafts, the index and upstreams.
         let connections = limits.connections.min(files / 2);
@@ -87,7 +93,7 @@ impl<S> Edge<S> {
             debug!(connections, files, "fewer connections than configured, because the limit of open files is low");
         }
         Edge {
-            places: Places::new(connections, limits.connections_per_address),
+            places: Places::new(connections, limits.connections_per_address, proxies),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             connections: TaskTracker::new(),
             leave: CancellationToken::new(),
