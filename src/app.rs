@@ -103,9 +103,9 @@ pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pa
     let listeners = settings.server.listen.iter().map(|address| listen::bind(*address)).collect::<io::Result<Vec<_>>>()?;
     let opened = open(settings, deadlines, tuning).await?;
     let commands = commands(&settings.storage.data)?;
-    let (data, auth) = (settings.storage.data.clone(), settings.auth.clone());
+    let (data, policy) = (settings.storage.data.clone(), opened.policy.clone());
     let keys = move || -> Result<_, StartError> {
-        let (users, made_up) = Users::open(&data, &auth, pace)?;
+        let (users, made_up) = Users::open(&data, policy, pace)?;
         let users = Arc::new(users);
         let tokens = Arc::new(Tokens::open(&data, users.clone())?);
         Ok((users, tokens, made_up))

@@ -26,7 +26,8 @@ const CONFINED: &[(&[&str], &[&str], &str)] = &[
     (&["axum"], &["server", "web"], "what a registry does has no word of HTTP"),
     (&["http"], &["upstream", "server", "web"], "what a registry does has no word of HTTP"),
     (&["clap", "indicatif"], &["cli"], "nothing below the commands talks to a terminal"),
-    (&["toml", "humantime", "bytesize", "globset", "ipnet"], &["config"], "settings are parsed once, into plain data"),
+    (&["toml", "bytesize", "globset", "ipnet"], &["config"], "settings are parsed once, into plain data"),
+    (&["humantime"], &["config", "server"], "a text becomes a time in the settings, and a time a text in answers"),
     (
         &["metrics", "metrics_exporter_prometheus", "tracing_subscriber", "tracing_appender"],
         &["telemetry"],

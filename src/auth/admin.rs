@@ -4,16 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::thread;
 
-use aws_lc_rs::rand;
-
 use super::file::{self, FileError};
 use super::htpasswd::Entry;
 use super::judge::ADMIN;
+use super::personal::letters;
 use super::users::OpenError;
 use crate::config::Secret;
 
-/// Letters and digits that nobody mixes up; 32 of them, so that each takes five random bits.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 /// A hundred random bits.
 const LENGTH: usize = 20;
 
@@ -25,7 +22,7 @@ pub struct MadeUp {
 
 /// Writes a users file with an `admin` in it. A made-up password is kept in the file `kept`, a configured one is not.
 pub(super) fn make(users: &Path, kept: &Path, configured: Option<&Secret>, cost: u32) -> Result<Option<MadeUp>, OpenError> {
-    let made_up = if configured.is_none() { Some(MadeUp { password: made_up() }) } else { None };
+    let made_up = if configured.is_none() { Some(MadeUp { password: Secret::new(letters(LENGTH)) }) } else { None };
     let password = made_up.as_ref().map(|made| &made.password).or(configured).expect("one of the two is there");
     if password.reveal().is_empty() {
         return Err(OpenError::AdminPassword);
@@ -38,12 +35,6 @@ pub(super) fn make(users: &Path, kept: &Path, configured: Option<&Secret>, cost:
     }
     file::write(users, format!("{ADMIN}:{hash}\n").as_bytes())?;
     Ok(made_up)
-}
-
-fn made_up() -> Secret {
-    let mut bytes = [0; LENGTH];
-    rand::fill(&mut bytes).expect("the system gives random bytes");
-    Secret::new(bytes.map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).iter().collect::<String>())
 }
 
 /// Removes the kept password when it is not the admin's any more. It takes as long as a log-in, so nobody waits for it.
@@ -69,17 +60,5 @@ fn remove(path: &Path) -> Result<(), FileError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(FileError::io(path, e)),
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_are_long_plain_and_never_the_same() {
-        let (one, other) = (made_up(), made_up());
-        assert!(one != other);
-        assert!(one.reveal().len() == LENGTH && one.reveal().bytes().all(|b| ALPHABET.contains(&b)));
     }
 }

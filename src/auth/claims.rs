@@ -15,7 +15,7 @@ pub struct Claims {
     pub asked: Vec<Scope>,
     /// Seconds since 1970.
     pub expires: u64,
-    /// Of the user's password at the time of the log-in.
+    /// What the user logged in with: that very password, or personal token.
     pub(super) stamp: Option<Arc<str>>,
 }
 
@@ -71,6 +71,7 @@ fn short(name: &str) -> (bool, &str) {
 
 /// The claims of the token itself.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Wire {
     pub iss: String,
     pub aud: String,
@@ -84,6 +85,19 @@ pub(super) struct Wire {
     pub access: Vec<Access>,
     /// Scopes with spaces between them.
     pub asked: String,
+}
+
+/// The claims of a refresh token. There is nothing in it that could be done with it here.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefreshWire {
+    pub iss: String,
+    pub aud: String,
+    pub exp: u64,
+    pub nbf: u64,
+    pub iat: u64,
+    pub sub: String,
+    pub stamp: String,
 }
 
 /// One granted scope in Docker's form.
@@ -106,10 +120,11 @@ impl Access {
     }
 }
 
-impl From<Wire> for Claims {
-    fn from(wire: Wire) -> Claims {
+impl Claims {
+    /// What a token said of `who`, whose log-in was looked up.
+    pub(super) fn of(wire: Wire, who: Who) -> Claims {
         Claims {
-            who: wire.sub.map_or(Who::Anonymous, |name| Who::User(name.into())),
+            who,
             granted: wire.access.iter().filter_map(Access::scope).collect(),
             asked: Scope::parse_all(&wire.asked),
             expires: wire.exp,

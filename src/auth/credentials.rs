@@ -39,6 +39,11 @@ impl Credentials {
             _ => Credentials::Unknown,
         }
     }
+
+    /// Whether it is a token of whatever kind.
+    pub fn is_bearer(&self) -> bool {
+        matches!(self, Credentials::Bearer(_))
+    }
 }
 
 fn basic(encoded: &str) -> Option<Credentials> {

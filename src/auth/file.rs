@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Why a small file cannot be used; each says what to do.
@@ -24,10 +24,17 @@ impl FileError {
 
 /// Replaces the file at `path`, readable by its owner alone; on return the content is on the disk.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace(path, content).map_err(|source| FileError::io(path, source))
+    replace(path, content, None).map_err(|source| FileError::io(path, source))
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Replaces the file at `path`, which is there already and keeps its mode and its owner; on return the content is on the disk.
+pub(super) fn rewrite(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    // What a link leads to is replaced, not the link.
+    let written = fs::canonicalize(path).and_then(|path| replace(&path, content, Some(&fs::metadata(&path)?)));
+    written.map_err(|source| FileError::io(path, source))
+}
+
+fn replace(path: &Path, content: &[u8], like: Option<&fs::Metadata>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
@@ -37,6 +44,13 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    if let Some(before) = like {
+        let now = file.metadata()?;
+        if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
+            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+        }
+        file.set_permissions(before.permissions())?;
+    }
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
@@ -73,6 +87,19 @@ mod tests {
         }
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_rewritten_keeps_its_mode_also_behind_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("users"), folder.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink("users", &link).unwrap();
+        rewrite(&link, b"new").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::metadata(&path).unwrap().permissions().mode() & 0o777), (b"new".to_vec(), 0o640));
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(rewrite(&folder.path().join("none"), b"").is_err());
     }
 
     #[test]

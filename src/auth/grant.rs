@@ -17,12 +17,15 @@ pub struct TokenRequest {
     pub credentials: Credentials,
     pub scopes: Vec<Scope>,
     pub from: IpAddr,
+    /// Whether the client wants a refresh token, to keep it instead of the password.
+    pub offline: bool,
 }
 
-/// The answer. There are no refresh tokens.
+/// The answer.
 #[derive(Clone, Debug)]
 pub struct Granted {
     pub token: String,
+    pub refresh: Option<String>,
     pub expires_in: Duration,
     pub issued_at: SystemTime,
 }
@@ -33,6 +36,9 @@ pub enum Refused {
     /// The credentials are wrong, and something was asked that needs right ones (or nothing was: a log-in).
     #[error("the user name or the password is wrong")]
     LogIn,
+    /// The refresh token is none, or what it was made for does not hold any more.
+    #[error("this log-in has ended, as it does after 90 days and when the password changes; log in again: docker login HOST")]
+    Ended,
     #[error("too many wrong passwords at once for this user; wait a minute and try again")]
     TooMany,
     #[error("too many scopes at once: ask for fewer repositories")]
@@ -45,29 +51,39 @@ pub type Names<'a> = &'a (dyn Fn(&str) -> Vec<Repository> + Sync);
 
 /// Answers a question to `/token`.
 pub async fn grant(users: &Users, rules: &Rules, tokens: &Tokens, request: TokenRequest, names: Names<'_>) -> Result<Granted, Refused> {
-    let holder = holder(users, rules, &request, names).await?;
-    let who = holder.as_ref().map_or(Who::Anonymous, |known| Who::User(known.name.clone()));
+    let holder = holder(users, rules, tokens, &request, names).await?;
+    let who = holder.as_ref().map_or(Who::Anonymous, Known::who);
     let granted: Vec<Scope> = request.scopes.iter().filter_map(|scope| narrowed(rules, &who, scope, names)).collect();
     let issued = tokens.issue(holder.as_ref(), &granted, &request.scopes).map_err(|_| Refused::TooLong)?;
-    Ok(Granted { token: issued.token, expires_in: LIFETIME, issued_at: issued.at })
+    // A personal token is made to be kept: it has its own end, and nothing better could be had for it.
+    let lasting = holder.filter(|known| request.offline && known.is_by_password() && !request.credentials.is_bearer());
+    let refresh = lasting.map(|known| tokens.issue_refresh(&known));
+    Ok(Granted { token: issued.token, refresh, expires_in: LIFETIME, issued_at: issued.at })
 }
 
 /// For whom the token is: a user, or nobody in particular.
-async fn holder(users: &Users, rules: &Rules, request: &TokenRequest, names: Names<'_>) -> Result<Option<Known>, Refused> {
+async fn holder(users: &Users, rules: &Rules, tokens: &Tokens, request: &TokenRequest, names: Names<'_>) -> Result<Option<Known>, Refused> {
+    // Docker sends Docker Hub's credentials to a mirror: that is no failed log-in.
+    let may_be_foreign = || only_open_pulls(rules, &request.scopes, names);
     match &request.credentials {
         Credentials::None => Ok(None),
         Credentials::Certificate(name) => Ok(Some(Known::by_certificate(name))),
-        Credentials::Basic { user, password } => match users.known(user, password).await {
+        Credentials::Basic { user, password } => match users.known(user, password, request.from).await {
             Some(known) => Ok(Some(known)),
-            // Docker sends Docker Hub's credentials to a mirror: that is no failed log-in.
-            None if only_open_pulls(rules, &request.scopes, names) => Ok(None),
+            None if may_be_foreign() => Ok(None),
             None => Err(match users.failed(user, request.from).await {
                 NotVerified::Wrong => Refused::LogIn,
                 NotVerified::TooMany => Refused::TooMany,
             }),
         },
-        Credentials::Bearer(_) | Credentials::Unknown if only_open_pulls(rules, &request.scopes, names) => Ok(None),
-        Credentials::Bearer(_) | Credentials::Unknown => Err(Refused::LogIn),
+        // A refresh token, or a personal one where clients know no other way to show it.
+        Credentials::Bearer(token) => match users.by_token(token).or_else(|| tokens.verify_refresh(token.reveal()).ok()) {
+            Some(known) => Ok(Some(known)),
+            None if may_be_foreign() => Ok(None),
+            None => Err(Refused::Ended),
+        },
+        Credentials::Unknown if may_be_foreign() => Ok(None),
+        Credentials::Unknown => Err(Refused::LogIn),
     }
 }
 

@@ -53,6 +53,37 @@ impl Table {
     pub fn get(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
     }
+
+    /// Every user's name, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.entries.keys()
+    }
+}
+
+/// The file with one more user in it; everything else stays as it is.
+pub(super) fn added(content: &[u8], name: &str, hash: &str) -> Vec<u8> {
+    let end: &[u8] = if content.is_empty() || content.ends_with(b"\n") { b"" } else { b"\n" };
+    [content, end, format!("{name}:{hash}\n").as_bytes()].concat()
+}
+
+/// The file with another hash in the line that counts for this user.
+pub(super) fn changed(content: &[u8], name: &str, hash: &str) -> Vec<u8> {
+    let mut done = false;
+    let lines = content.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        if done || entry(line.trim_ascii()).is_none_or(|entry| *entry.name != *name) {
+            return line.to_vec();
+        }
+        done = true;
+        let end = &line[line.trim_ascii_end().len()..];
+        [format!("{name}:{hash}").as_bytes(), end].concat()
+    });
+    lines.collect::<Vec<_>>().concat()
+}
+
+/// The file without any line of this user: also one that was skipped, which would count from now on.
+pub(super) fn removed(content: &[u8], name: &str) -> Vec<u8> {
+    let of_user = |line: &[u8]| line.trim_ascii().strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b":"));
+    content.split_inclusive(|byte| *byte == b'\n').filter(|line| !of_user(line)).collect::<Vec<_>>().concat()
 }
 
 fn entry(line: &[u8]) -> Option<Entry> {
@@ -116,6 +147,28 @@ mod tests {
         let table = Table::parse(&content);
         assert_eq!(table.bad_lines, (1..=9).chain([11]).collect::<Vec<_>>());
         assert!(table.get("alice").is_some() && table.get("x").is_none());
+    }
+
+    #[test]
+    fn a_change_touches_the_lines_of_its_user_alone() {
+        let text =
+            format!("# our users\n\n alice:{APACHE}\r\nbroken\n\u{ff}:x\nalice2:{APACHE}\nalice:{APACHE}\nalice:nothing").into_bytes();
+        let other = APACHE.replace("2y", "2b");
+        let parsed = |content: &[u8]| {
+            let table = Table::parse(content);
+            ["alice", "alice2", "bob"].map(|name| table.get(name).map(|entry| entry.hash.to_string()))
+        };
+        let more = added(&text, "bob", &other);
+        assert!(more.starts_with(&text) && parsed(&more)[2].as_ref() == Some(&other));
+        let new = changed(&text, "alice", &other);
+        assert_eq!(parsed(&new), [Some(other.clone()), Some(APACHE.to_owned()), None]);
+        assert_eq!(new.len(), text.len() - 1, "of one line the space before the name went");
+        assert!(String::from_utf8_lossy(&new).contains(&format!("\nalice:{other}\r\nbroken\n")));
+        let gone = removed(&text, "alice");
+        assert_eq!(parsed(&gone), [None, Some(APACHE.to_owned()), None], "a second line of hers does not count instead");
+        assert_eq!(gone, format!("# our users\n\nbroken\n\u{ff}:x\nalice2:{APACHE}\n").into_bytes());
+        assert_eq!(added(b"", "bob", "h"), b"bob:h\n");
+        assert_eq!((changed(&text, "bob", &other), removed(&text, "bob")), (text.clone(), text));
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::rules::{Members, Role, Rules};
+pub use crate::config::ADMIN;
 use crate::config::{Allow, Rights};
 use crate::oci::{Origin, Repository};
-
-/// The account that may do everything.
-pub const ADMIN: &str = "admin";
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Who {
 }
 
 /// What can be done with a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     Pull,
     Push,
@@ -63,12 +64,11 @@ pub fn judge(rules: &Rules, who: &Who, action: Action, repository: &Repository) 
     verdict(who, explain(rules, who, action, repository).is_some())
 }
 
-/// The rule by which `who` may do it; `None`: he may not.
-pub fn explain<'r>(rules: &'r Rules, who: &Who, action: Action, repository: &Repository) -> Option<&'r Role> {
+/// The rule by which `who` may do it, and what of it says so; `None`: he may not.
+pub fn explain<'r>(rules: &'r Rules, who: &Who, action: Action, repository: &Repository) -> Option<(&'r Role, &'r Allow)> {
     let name = judged_name(repository);
-    rules.roles().find(|role| {
-        may_use(role, who, |allow| permits(allow, action, &name)) && role.allow.iter().any(|allow| permits(allow, action, &name))
-    })
+    let his = |role: &&Role| may_use(role, who, |allow| permits(allow, action, &name));
+    rules.roles().filter(his).find_map(|role| Some((role, role.allow.iter().find(|allow| permits(allow, action, &name))?)))
 }
 
 /// Whether `who` may do it with any of them: what can be said before it is known which of them answers.
@@ -124,7 +124,7 @@ fn covers(rights: Rights, action: Action) -> bool {
 }
 
 /// The name that patterns are held against.
-fn judged_name(repository: &Repository) -> Cow<'_, str> {
+pub fn judged_name(repository: &Repository) -> Cow<'_, str> {
     match &repository.origin {
         Origin::Hosted => Cow::Owned(repository.name.long().to_string()),
         Origin::Upstream(_) => Cow::Owned(repository.to_string()),

@@ -114,18 +114,7 @@ impl KeptAllow {
     /// # Errors
     /// Says which pattern or word is none.
     pub fn read(&self) -> Result<Allow, String> {
-        let mut rights = Rights::default();
-        for action in &self.actions {
-            *match action.as_str() {
-                "pull" => &mut rights.pull,
-                "push" => &mut rights.push,
-                "delete" => &mut rights.delete,
-                "shadow" => &mut rights.shadow,
-                "admin" => &mut rights.admin,
-                _ => return Err(format!("{action:?} is not known; write pull, push, delete, shadow or admin")),
-            } = true;
-        }
-        Ok(Allow { repositories: Patterns::new(&self.repositories)?, rights })
+        Ok(Allow { repositories: Patterns::new(&self.repositories)?, rights: Rights::named(&self.actions)? })
     }
 }
 
@@ -165,7 +154,7 @@ impl Entries {
 
 fn with_role(kept: KeptRole) -> Result<(KeptRole, config::Role), String> {
     let allow = kept.allow.iter().map(KeptAllow::read).collect::<Result<_, _>>()?;
-    let role = config::Role { name: kept.name.clone(), members: Patterns::new(&kept.members)?, allow };
+    let role = config::Role { name: kept.name.clone(), place: None, members: Patterns::new(&kept.members)?, allow };
     Ok((kept, role))
 }
 

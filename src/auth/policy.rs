@@ -1,4 +1,4 @@
-//! The rules of this moment: whatever a command changes holds for the next question.
+//! The rules of this moment, and where users are kept: whatever a command changes holds for the next question.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,14 +6,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::file::FileError;
+use super::htpasswd::Table;
 use super::ledger::{Entries, Ledger};
+use super::roster::Roster;
 use super::rules::Rules;
 use crate::config;
 
-/// The configuration's rules and the ledger of commands, as one.
+/// The configuration's rules and the ledger of commands, as one, and the file of users.
 pub struct Policy {
     auth: config::Auth,
     ledger: Ledger,
+    roster: Roster,
     /// The rules, and the entries that they were made of.
     current: ArcSwap<(Arc<Entries>, Arc<Rules>)>,
 }
@@ -26,7 +29,7 @@ impl Policy {
     pub fn open(data: &Path, auth: &config::Auth) -> Result<Policy, FileError> {
         let ledger = Ledger::open(data)?;
         let current = ArcSwap::from_pointee(made_of(auth, ledger.entries()));
-        Ok(Policy { auth: auth.clone(), ledger, current })
+        Ok(Policy { auth: auth.clone(), ledger, roster: Roster::new(data, auth), current })
     }
 
     /// The rules of now.
@@ -44,6 +47,18 @@ impl Policy {
     /// What commands said and say.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// The users file.
+    pub(super) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// Of these names those of nobody: no line of the users file has them, and no robot. Blocks for a small file.
+    pub fn strangers<'a>(&self, names: &'a [String]) -> Vec<&'a str> {
+        let (table, entries) = (Table::parse(&self.roster.content().unwrap_or_default()), self.ledger.entries());
+        let robot = |name: &str| entries.tokens.values().any(|(kept, _)| kept.robot && kept.user == name);
+        names.iter().map(String::as_str).filter(|name| table.get(name).is_none() && !robot(name)).collect()
     }
 
     /// What the configuration says.

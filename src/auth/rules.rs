@@ -4,13 +4,9 @@
 
 use std::sync::Arc;
 
-use super::judge::ADMIN;
-use crate::config::{self, Allow, Patterns, Rights};
+use serde::{Deserialize, Serialize};
 
-/// The role of everybody, logged in or not.
-pub const ANONYMOUS: &str = "anonymous";
-/// The built-in role of all users, while there is no other.
-pub const USERS: &str = "users";
+use crate::config::{self, ADMIN, ANONYMOUS, Allow, Patterns, Rights, USERS};
 
 /// Every role that counts.
 #[derive(Clone, Debug)]
@@ -46,7 +42,8 @@ impl Members {
 }
 
 /// Who said what a role is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Source {
     BuiltIn,
     /// The configuration.
@@ -91,11 +88,6 @@ impl Rules {
 /// Whether the configuration says what this role is, so that no command does.
 pub fn said(auth: &config::Auth, role: &str) -> bool {
     auth.roles.iter().any(|told| told.name == role) || (role == ANONYMOUS && auth.anonymous.is_some())
-}
-
-/// Whether commands and configuration must leave the name alone.
-pub fn is_built_in(role: &str) -> bool {
-    matches!(role, ADMIN | USERS)
 }
 
 fn built_in(name: &str, members: Members, rights: Rights, source: Source) -> Role {

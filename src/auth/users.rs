@@ -1,12 +1,13 @@
-//! Who the users are, and whether a password is theirs. What changes in the file holds for every question asked a second later.
+//! Who the users are, and whether a password or a personal token is theirs. What changes in the file holds for every question asked a second
+//! later; what a command changes holds at once.
 //!
-//! Hashing has threads of its own number, an unknown user costs what a wrong password costs, and a right password never waits
-//! for anything but its hash.
+//! Hashing has few threads of its own, an unknown user costs what a wrong password costs, and no wrong password keeps a right one waiting: who
+//! comes with many of them stands in another queue.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::Semaphore;
 
@@ -15,9 +16,11 @@ use super::failures::{Failures, NotVerified};
 use super::file::FileError;
 use super::htpasswd;
 use super::judge::Who;
+use super::personal;
+use super::policy::Policy;
 use super::remembered::Remembered;
 use super::watched::Watched;
-use crate::config::{self, Secret};
+use crate::config::{Allow, Secret};
 
 /// What a check costs and how long things last. Tests use less of each.
 #[derive(Clone, Copy, Debug)]
@@ -50,31 +53,51 @@ pub enum OpenError {
     AdminPassword,
 }
 
-/// The users of the htpasswd file.
+/// The users of the htpasswd file, and the robots, which have tokens alone.
 pub struct Users {
+    policy: Arc<Policy>,
     watched: Watched,
     remembered: Remembered,
     failures: Failures,
     hashing: Arc<Semaphore>,
+    /// Of those who are suspected, one at a time stands in the queue for `hashing`.
+    suspected: Semaphore,
     cost: u32,
 }
 
-/// A user of the file, as a check found it. The stamp is that of the very hash that was checked.
+/// A user, as a check found him. The stamp is that of the very password or token that was checked.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub name: Arc<str>,
     pub stamp: Arc<str>,
+    /// What his token leaves him, where he showed one that may less than he.
+    within: Option<Arc<[Allow]>>,
+}
+
+impl Known {
+    pub fn who(&self) -> Who {
+        let user = self.name.clone();
+        match &self.within {
+            Some(within) => Who::Limited { user, within: within.clone() },
+            None => Who::User(user),
+        }
+    }
+
+    /// Whether it was a password that was checked, not a personal token.
+    pub fn is_by_password(&self) -> bool {
+        personal::stamped(&self.stamp).is_none() && *self.stamp != *CERTIFIED
+    }
 }
 
 impl Known {
     /// Who needs no password, and may not even be in the file.
     pub fn by_certificate(name: &Arc<str>) -> Known {
-        Known { name: name.clone(), stamp: CERTIFIED.into() }
+        Known { name: name.clone(), stamp: CERTIFIED.into(), within: None }
     }
 }
 
 /// The stamp of tokens of users whom a client certificate names. No hash has it: those are longer.
-pub(super) const CERTIFIED: &str = "certificate";
+const CERTIFIED: &str = "certificate";
 
 impl Users {
     /// Opens the users of the data folder, or of the configured file. At the first start an `admin` is made; its made-up
@@ -82,25 +105,23 @@ impl Users {
     ///
     /// # Errors
     /// A file that is empty, cannot be read or written, or was configured and is not there.
-    pub fn open(data: &Path, auth: &config::Auth, pace: Pace) -> Result<(Users, Option<MadeUp>), OpenError> {
-        let (own, kept) = (data.join("users.htpasswd"), data.join("admin-password"));
-        let mut made = None;
-        let watched = match &auth.htpasswd {
-            Some(file) if !file.exists() => return Err(OpenError::Missing(file.clone())),
-            Some(file) => Watched::open(file.clone(), None, pace.look)?,
-            None => {
-                if !own.exists() {
-                    made = admin::make(&own, &kept, auth.admin_password.as_ref(), pace.cost)?;
-                }
-                Watched::open(own, Some(kept), pace.look)?
-            }
+    pub fn open(data: &Path, policy: Arc<Policy>, pace: Pace) -> Result<(Users, Option<MadeUp>), OpenError> {
+        let (auth, file) = (policy.configured(), policy.roster().path());
+        let kept = auth.htpasswd.is_none().then(|| data.join("admin-password"));
+        let made = match (&kept, file.exists()) {
+            (_, true) => None,
+            (None, false) => return Err(OpenError::Missing(file.to_owned())),
+            (Some(kept), false) => admin::make(file, kept, auth.admin_password.as_ref(), pace.cost)?,
         };
+        let watched = Watched::open(policy.clone(), kept, pace.look)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let users = Users {
+            policy,
             watched,
             remembered: Remembered::new(pace.remember),
             failures: Failures::new(pace.wait),
-            hashing: Arc::new(Semaphore::new((cores / 2).max(1))),
+            hashing: Arc::new(Semaphore::new((cores / 4).max(1))),
+            suspected: Semaphore::new(1),
             cost: pace.cost,
         };
         Ok((users, made))
@@ -108,23 +129,31 @@ impl Users {
 
     /// Checks a log-in. A wrong one is counted and may wait; a right one never does.
     pub async fn verify(&self, user: &str, password: &Secret, from: IpAddr) -> Result<Who, NotVerified> {
-        match self.known(user, password).await {
-            Some(known) => Ok(Who::User(known.name)),
+        match self.known(user, password, from).await {
+            Some(known) => Ok(known.who()),
             None => Err(self.failed(user, from).await),
         }
     }
 
     /// Checks credentials that may be meant for somebody else: a wrong password is not counted as a failed log-in.
-    pub async fn recognise(&self, user: &str, password: &Secret) -> Option<Who> {
-        self.known(user, password).await.map(|known| Who::User(known.name))
+    pub async fn recognise(&self, user: &str, password: &Secret, from: IpAddr) -> Option<Who> {
+        self.check(user, password, from, Haste::Queued).await.map(|known| known.who())
     }
 
     /// The same where it was checked a short while ago: nothing is hashed, nobody waits.
     pub fn recall(&self, user: &str, password: &Secret) -> Option<Who> {
+        if personal::shown(password).is_some() {
+            return self.by_token(password).filter(|known| *known.name == *user).map(|known| known.who());
+        }
         let table = self.watched.table();
         let entry = table.get(user)?;
         let right = self.remembered.get(&self.remembered.key(user, &entry.hash, password)) == Some(true);
         right.then(|| Who::User(entry.name.clone()))
+    }
+
+    /// Whose personal token this is, if it holds: it tells its user by itself.
+    pub fn bearer(&self, token: &Secret) -> Option<Who> {
+        self.by_token(token).map(|known| known.who())
     }
 
     /// Counts a log-in that [`Users::known`] did not know.
@@ -132,7 +161,45 @@ impl Users {
         self.failures.wrong(from, user).await
     }
 
-    pub(super) async fn known(&self, user: &str, password: &Secret) -> Option<Known> {
+    pub(super) async fn known(&self, user: &str, password: &Secret, from: IpAddr) -> Option<Known> {
+        let haste = if self.failures.suspects(from, user) { Haste::Queued } else { Haste::Prompt };
+        self.check(user, password, from, haste).await
+    }
+
+    /// The user, as long as what he logged in with by that stamp holds.
+    pub(super) fn standing(&self, user: &str, stamp: &str) -> Option<Known> {
+        match personal::stamped(stamp) {
+            Some(id) => self.by_id(id).filter(|known| *known.name == *user),
+            None if stamp == CERTIFIED => Some(Known::by_certificate(&user.into())),
+            None => {
+                let table = self.watched.table();
+                let entry = table.get(user).filter(|entry| *entry.stamp == *stamp)?;
+                Some(Known { name: entry.name.clone(), stamp: entry.stamp.clone(), within: None })
+            }
+        }
+    }
+
+    pub(super) fn by_token(&self, token: &Secret) -> Option<Known> {
+        let id = personal::shown(token)?;
+        let entries = self.policy.ledger().entries();
+        let (kept, _) = entries.tokens.get(id)?;
+        personal::is(token, &kept.hash).then(|| self.by_id(id)).flatten()
+    }
+
+    /// Whose the token of this id is: not revoked, in time, of a user who is in the file or a robot who is not.
+    fn by_id(&self, id: &str) -> Option<Known> {
+        let entries = self.policy.ledger().entries();
+        let (kept, within) = entries.tokens.get(id)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let holds = kept.expires.is_none_or(|end| now < end) && self.watched.table().get(&kept.user).is_some() != kept.robot;
+        let within = Some(within).filter(|within| !within.is_empty()).cloned();
+        holds.then(|| Known { name: kept.user.as_str().into(), stamp: personal::stamp(id).into(), within })
+    }
+
+    async fn check(&self, user: &str, password: &Secret, from: IpAddr, haste: Haste) -> Option<Known> {
+        if personal::shown(password).is_some() {
+            return self.by_token(password).filter(|known| *known.name == *user);
+        }
         let table = self.watched.table();
         let entry = table.get(user);
         let highest = if table.highest_cost == 0 { self.cost } else { table.highest_cost };
@@ -140,26 +207,31 @@ impl Users {
             Some(entry) => (entry.hash.clone(), entry.cost),
             None => (htpasswd::dummy(highest), highest),
         };
-        let right = self.matches(user, password, Stored { hash, cost, highest }).await;
-        entry.filter(|_| right).map(|entry| Known { name: entry.name.clone(), stamp: entry.stamp.clone() })
+        let haste = if self.failures.trusts(from, user) { Haste::Prompt } else { haste };
+        let right = self.matches(user, password, Stored { hash, cost, highest }, haste).await;
+        let entry = entry.filter(|_| right)?;
+        self.failures.right(from, user);
+        Some(Known { name: entry.name.clone(), stamp: entry.stamp.clone(), within: None })
     }
 
-    /// Whether there is a user of that name now.
+    /// Whether there is a user or a robot of that name now.
     pub fn knows(&self, user: &str) -> bool {
-        self.stamp(user).is_some()
+        let has_token = || self.policy.ledger().entries().tokens.values().any(|(kept, _)| kept.user == user);
+        self.watched.table().get(user).is_some() || has_token()
     }
 
-    /// The stamp of a user that is in the file now.
-    pub(super) fn stamp(&self, user: &str) -> Option<Arc<str>> {
-        self.watched.table().get(user).map(|entry| entry.stamp.clone())
-    }
-
-    async fn matches(&self, user: &str, password: &Secret, stored: Stored) -> bool {
+    async fn matches(&self, user: &str, password: &Secret, stored: Stored, haste: Haste) -> bool {
         let key = self.remembered.key(user, &stored.hash, password);
         if let Some(verdict) = self.remembered.get(&key) {
             return verdict;
         }
-        let place = self.hashing.clone().acquire_owned().await.expect("the semaphore is never closed");
+        const OPEN: &str = "the semaphore is never closed";
+        let turn = match haste {
+            Haste::Queued => Some(self.suspected.acquire().await.expect(OPEN)),
+            Haste::Prompt => None,
+        };
+        let place = self.hashing.clone().acquire_owned().await.expect(OPEN);
+        drop(turn);
         // Clients send the same password many times at once: the first of them has asked for all.
         if let Some(verdict) = self.remembered.get(&key) {
             return verdict;
@@ -174,6 +246,13 @@ impl Users {
         });
         hashed.await.unwrap_or(false)
     }
+}
+
+/// Which queue a password waits in for its hash. That of the suspected is as long as it gets; the other one waits for one of them at most.
+#[derive(Clone, Copy)]
+enum Haste {
+    Prompt,
+    Queued,
 }
 
 /// What a password is checked against, and the highest cost among all users.

@@ -1,14 +1,18 @@
 //! What can be said on the command line, and its help. Values are checked where they are used, so that all faults are told at once.
 
+mod accounts;
 mod care;
+mod roles;
 mod tags;
 mod tls;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+pub use accounts::{NewToken, Token, TokenCommand, User, UserCommand};
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
+pub use roles::{Can, Role, RoleCommand};
 pub use tags::{Pin, Refresh, Unpin};
 pub use tls::{Tls, TlsCommand, TlsInit};
 
@@ -44,6 +48,10 @@ pub enum Command {
     Unpin(Unpin),
     Gc(Gc),
     Tls(Tls),
+    User(User),
+    Token(Token),
+    Role(Role),
+    Can(Can),
     Config(Config),
     Healthcheck(Healthcheck),
 }

@@ -1,5 +1,6 @@
 //! The command line: each command in a file of its own. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
+mod accounts;
 pub mod arguments;
 mod care;
 pub mod config;
@@ -9,6 +10,7 @@ mod healthcheck;
 mod history;
 mod prefetch;
 mod prune;
+mod roles;
 mod serve;
 mod tags;
 mod tls;
@@ -43,6 +45,10 @@ fn run(command: Command) -> ExitCode {
         Command::Pin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::pin(settings, arguments)),
         Command::Unpin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::unpin(settings, arguments)),
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
+        Command::User(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::user(settings, arguments.command)),
+        Command::Token(arguments) => with_settings(&arguments.command.sources(), |settings| accounts::token(settings, arguments.command)),
+        Command::Role(arguments) => with_settings(&arguments.command.asked().sources(), |settings| roles::role(settings, arguments)),
+        Command::Can(arguments) => with_settings(&arguments.asked.sources(), |settings| roles::can(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
         Command::Tls(arguments) => match tls::run(arguments.command) {
             Ok(()) => ExitCode::SUCCESS,

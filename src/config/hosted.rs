@@ -1,10 +1,8 @@
 //! Reads `[hosted]` and its rules. A rule is complete when it was read: what it does not say is as in `[hosted]`.
 
-use super::faults::Fault;
 use super::pattern::Patterns;
 use super::reader::Reader;
 use super::settings::*;
-use super::tree::Node;
 use super::values::*;
 
 pub(super) fn read(table: &mut Reader<'_>, into: &mut Hosted) {
@@ -40,20 +38,5 @@ fn keeping(table: &mut Reader<'_>, into: &mut TagPolicy) {
     {
         let message = "no tag would ever go, as redeploy forbids it here; say redeploy = \"allow\" in this rule, or remove this";
         table.fault(key, place, message);
-    }
-}
-
-fn repositories(node: Node) -> Read<Patterns> {
-    let place = node.place.clone();
-    let texts = nonempty(|node| text_as(repository_pattern)(node))(node)?;
-    Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
-}
-
-/// A pattern that some name can match: names are matched in their long form.
-fn repository_pattern(text: &str) -> Result<String, String> {
-    Patterns::new(&[text])?;
-    match text.contains('/') || text.contains("**") {
-        true => Ok(text.to_owned()),
-        false => Err(format!("{text:?} matches no repository: a name of one part is library/NAME here; write \"library/{text}\"")),
     }
 }

@@ -12,6 +12,7 @@ mod load;
 mod networks;
 mod pattern;
 mod reader;
+mod roles;
 mod sections;
 mod settings;
 mod show;
@@ -29,8 +30,10 @@ pub use freshness::{FreshnessRule, TagTimes};
 pub use load::{Loaded, Overrides, Sources, load};
 pub use networks::Networks;
 pub use pattern::Patterns;
+pub use roles::{ADMIN, ANONYMOUS, USERS, role_name};
 pub use settings::*;
 pub use tls::certificate_hosts;
+pub use values::duration_text as duration;
 
 /// The annotated default: every key with its default, explained for a person.
 pub const ANNOTATED: &str = include_str!("../../config.toml");

@@ -24,6 +24,15 @@ impl Patterns {
         Ok(Patterns { texts: texts.iter().map(|t| t.as_ref().to_owned()).collect(), set })
     }
 
+    /// Patterns over hosted repositories by their long names and cached ones by their upstream's name, a slash and theirs.
+    ///
+    /// # Errors
+    /// Says which pattern is none or matches no repository, and what to write instead.
+    pub fn of_repositories<T: AsRef<str>>(texts: &[T]) -> Result<Patterns, String> {
+        texts.iter().map(AsRef::as_ref).try_for_each(matches_some)?;
+        Patterns::new(texts)
+    }
+
     pub fn matches(&self, text: &str) -> bool {
         self.set.is_match(text)
     }
@@ -35,6 +44,16 @@ impl Patterns {
 
     pub fn texts(&self) -> &[String] {
         &self.texts
+    }
+}
+
+/// Whether there can be a repository that it matches.
+fn matches_some(text: &str) -> Result<(), String> {
+    Patterns::new(&[text])?;
+    let (before, last) = text.strip_prefix("docker.io/").map_or(("", text), |rest| ("docker.io/", rest));
+    match last.contains('/') || last.contains("**") {
+        true => Ok(()),
+        false => Err(format!("{text:?} matches no repository: a name of one part is library/NAME here; write \"{before}library/{last}\"")),
     }
 }
 
@@ -73,5 +92,14 @@ mod tests {
         }
         assert!(Patterns::new(&["a["]).is_err());
         assert!(!Patterns::default().matches("a"));
+    }
+
+    #[test]
+    fn a_pattern_that_no_repository_can_match_is_told_with_the_one_that_was_meant() {
+        assert!(Patterns::of_repositories(&["**", "team/*", "docker.io/library/nginx", "docker.io/**", "**x"]).is_ok());
+        for (text, meant) in [("nginx", "library/nginx"), ("*", "library/*"), ("docker.io/nginx", "docker.io/library/nginx")] {
+            let why = Patterns::of_repositories(&["team/**", text]).unwrap_err();
+            assert!(why.contains(&format!("write \"{meant}\"")), "{why}");
+        }
     }
 }

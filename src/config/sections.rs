@@ -4,6 +4,7 @@ use super::faults::{Fault, Place};
 use super::hosted;
 use super::hosts;
 use super::reader::{Reader, placed_texts};
+use super::roles;
 use super::settings::*;
 use super::tls;
 use super::upstreams;
@@ -103,7 +104,7 @@ fn auth(table: &mut Reader<'_>, into: &mut Auth) {
     }
     table.read("htpasswd", &mut into.htpasswd, optional(readable_file));
     table.secret("admin_password", &mut into.admin_password);
-    table.later(&["role"]);
+    roles::read(table, into);
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

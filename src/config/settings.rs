@@ -258,6 +258,8 @@ impl Default for Anonymous {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     pub name: String,
+    /// Where the configuration says it; `None`: a command did.
+    pub place: Option<String>,
     /// Names of users, or patterns over them.
     pub members: Patterns,
     pub allow: Vec<Allow>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::credentials::{Keeper, Login};
+use super::roles::ANONYMOUS;
 use super::settings::*;
 
 impl Settings {
@@ -69,12 +70,23 @@ impl Settings {
     }
 
     fn show_rest(&self, page: &mut Page) {
-        let Anonymous { pull, push, delete } = self.auth.anonymous.unwrap_or_default();
-        let actions = [("pull", pull), ("push", push), ("delete", delete)];
         page.section("[auth]");
-        page.line("anonymous", texts(actions.into_iter().filter(|(_, may)| *may).map(|(action, _)| action)));
+        // Beside a role of that name it would be read as a second word on the same thing.
+        if !self.auth.roles.iter().any(|role| role.name == ANONYMOUS) {
+            let Anonymous { pull, push, delete } = self.auth.anonymous.unwrap_or_default();
+            let actions = [("pull", pull), ("push", push), ("delete", delete)];
+            page.line("anonymous", texts(actions.into_iter().filter(|(_, may)| *may).map(|(action, _)| action)));
+        }
         page.line("htpasswd", self.auth.htpasswd.as_deref().map(path).unwrap_or_default());
         page.line("admin_password", hidden(self.auth.admin_password.as_ref()));
+        for role in &self.auth.roles {
+            page.section("[[auth.role]]");
+            page.line("name", role.name.as_str());
+            if !role.members.texts().is_empty() {
+                page.line("members", texts(role.members.texts()));
+            }
+            page.line("allow", toml::Value::Array(role.allow.iter().map(Allow::shown).collect()));
+        }
         page.section("[metrics]");
         page.line("enabled", self.metrics.enabled);
         page.section("[log]");
@@ -161,6 +173,13 @@ impl Endpoint {
         let Some(credentials) = &self.credentials else { return url.into() };
         let logins = credentials.logins().iter().map(|login| toml::Value::Table(login.shown())).collect();
         toml::Value::Table(toml::Table::from_iter([("url".to_owned(), url.into()), ("credentials".to_owned(), toml::Value::Array(logins))]))
+    }
+}
+
+impl Allow {
+    fn shown(&self) -> toml::Value {
+        let entries = [("repositories", texts(self.repositories.texts())), ("actions", texts(self.rights.words()))];
+        toml::Value::Table(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
     }
 }
 

@@ -238,6 +238,7 @@ fn the_annotated_default_says_what_is_built_in_key_by_key() {
         let mut settings = Desk::with_file(text).settings();
         // Examples, for none is built in.
         settings.hosted.rules.retain(|rule| rule.repositories.texts() != ["team/**"]);
+        settings.auth.roles.retain(|role| role.name != "developers");
         settings.upstreams[0].freshness.retain(|rule| rule.tags.texts() != ["v*", "[0-9]*.[0-9]*.[0-9]*"]);
         let shown = settings.to_toml();
         for (ours, theirs) in shown.lines().zip(builtin.lines()) {
@@ -270,8 +271,39 @@ fn the_annotated_default_has_every_key_that_is_read() {
 }
 
 #[test]
+fn roles_are_read_from_the_file_and_from_the_environment() {
+    let table =
+        "name = \"dev\"\nmembers = [\"alice\", \"ci-*\"]\nallow = [{ repositories = [\"team/**\"], actions = [\"push\", \"shadow\"] }]";
+    let file = Desk::with_file(&format!("[[auth.role]]\n{table}"));
+    let list = r#"[{ name = "dev", members = ["alice", "ci-*"], allow = [{ repositories = ["team/**"], actions = ["push", "shadow"] }] }]"#;
+    for (desk, place) in [(file, "config.toml:2"), (Desk::empty().variable("ENTREPOT_AUTH__ROLE", list), "ENTREPOT_AUTH__ROLE")] {
+        let auth = desk.settings().auth;
+        let [role] = &auth.roles[..] else { panic!("{auth:?}") };
+        assert_eq!((role.name.as_str(), role.members.texts()), ("dev", &["alice".to_owned(), "ci-*".to_owned()][..]));
+        assert!(role.place.as_ref().unwrap().ends_with(place), "{role:?}");
+        assert_eq!(role.allow[0].rights, Rights { push: true, shadow: true, ..Rights::default() });
+        assert!(auth.anonymous.is_none());
+    }
+}
+
+#[test]
+fn what_a_role_opens_to_everybody_is_warned_of() {
+    let role = |actions: &str| {
+        let text = format!("[[auth.role]]\nname = \"anonymous\"\nallow = [{{ repositories = [\"lab/**\"], actions = [{actions}] }}]");
+        let desk = Desk::with_file(&text);
+        let loaded = load(&desk.sources).unwrap();
+        assert_eq!(Desk::with_file(&loaded.settings.to_toml()).settings().to_toml(), loaded.settings.to_toml());
+        loaded.warnings
+    };
+    assert!(role("\"pull\"").is_empty());
+    let warnings = role("\"pull\", \"push\"");
+    assert!(warnings.len() == 1 && warnings[0].contains("push without a log-in") && warnings[0].contains("lab/**"), "{warnings:?}");
+    assert_eq!(role("\"admin\"").len(), 3);
+}
+
+#[test]
 fn what_is_shown_is_read_back_to_the_same() {
-    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\nno_proxy = [\".lan\", \"10.0.0.0/8\"]\ncredentials = [{ repositories = [\"team/**\"], command = [\"sh\", \"-c\", \"pw@\"] }, { username = \"u\", password = \"pw@\" }]\ncooldown = \"3d\"\n[[upstream.freshness]]\ntags = \"v*\"\nttl = \"7d\"\n[auth]\nanonymous = []\n[log]\nformat = \"json\"\nrequests = \"errors\"";
+    let text = "[server]\nexternal_url = \"https://r.example/\"\n[server.limits]\nslow = \"90s\"\n[storage]\nreserve = 1000\n[hosted]\nredeploy = \"read-only\"\nsparse = \"allow\"\nreserved = [\"corp/**\"]\n[[hosted.rule]]\nrepositories = [\"ci/**\"]\nredeploy = \"allow\"\nkeep_last = 3\n[[hosted.rule]]\nrepositories = [\"**\"]\nimmutable_tags = [\"v*\"]\n[[upstream]]\nregistry = \"localhost\"\nvisibility = \"signed-in\"\nstale_if_error = \"3d\"\nendpoints = [\"https://a.b/c\"]\nproxy = \"http://me:pw@p:1\"\nno_proxy = [\".lan\", \"10.0.0.0/8\"]\ncredentials = [{ repositories = [\"team/**\"], command = [\"sh\", \"-c\", \"pw@\"] }, { username = \"u\", password = \"pw@\" }]\ncooldown = \"3d\"\n[[upstream.freshness]]\ntags = \"v*\"\nttl = \"7d\"\n[auth]\nanonymous = []\n[[auth.role]]\nname = \"ops\"\nmembers = [\"alice\", \"ci-*\"]\nallow = [{ repositories = [\"team/**\"], actions = [\"push\", \"pull\"] }, { repositories = [\"**\"], actions = [\"admin\"] }]\n[log]\nformat = \"json\"\nrequests = \"errors\"";
     let shown = Desk::with_file(text).settings().to_toml();
     assert!(!shown.contains("pw@"), "{shown}");
     assert!(shown.contains("external_url = \"https://r.example\"\n"), "{shown}");

@@ -66,7 +66,11 @@ pub(super) fn duration(node: Node) -> Read<Duration> {
     text_as(duration_text)(node)
 }
 
-pub(super) fn duration_text(text: &str) -> Result<Duration, String> {
+/// A duration as people write it, like `30s` or `3d`; a century at most.
+///
+/// # Errors
+/// Says that it is none, and how to write one.
+pub fn duration_text(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
         Ok(duration) if duration <= LONGEST => Ok(duration),
         Ok(_) => Err(format!("{text:?} is more than a century")),
@@ -158,6 +162,14 @@ pub(super) fn patterns(node: Node) -> Read<Patterns> {
     let place = node.place.clone();
     let one = |node| text_as(|text| Patterns::new(&[text]).map(|_| text.to_owned()))(node);
     let texts = list(one)(node)?;
+    Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
+}
+
+/// Patterns of which each can match some repository, and there is one.
+pub(super) fn repositories(node: Node) -> Read<Patterns> {
+    let place = node.place.clone();
+    let one = |node| text_as(|text| Patterns::of_repositories(&[text]).map(|_| text.to_owned()))(node);
+    let texts = nonempty(one)(node)?;
     Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
 }
 

@@ -63,7 +63,7 @@ impl Registry {
             Target::Upstream(repository) => self.upstream_blob(repository, digest, reader, want).await,
             Target::Group(name) => match self.group_blob(name, digest, reader, want).await {
                 // A pusher is told that it is missing, so that he sends it again.
-                Err(miss) if miss.passes_on() && reader.sight == Sight::Everything && self.hosts_blob(name, digest).await? => {
+                Err(miss) if miss.passes_on() && reader.sight == Sight::Everything && self.hosts_blob(name, digest, reader).await? => {
                     Err(Miss::damaged(&Repository::hosted(name), digest))
                 }
                 found => found,
@@ -85,9 +85,11 @@ impl Registry {
         }
     }
 
-    /// Whether the hosted repository should have it.
-    async fn hosts_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<bool, Error> {
-        Ok(self.groups_hosted() && self.index.linked(&Repository::hosted(name), digest).await? && self.index.blob(digest).await?.is_some())
+    /// Whether the hosted repository should have it, as far as the reader may know.
+    async fn hosts_blob(&self, name: &RepositoryName, digest: &Digest, reader: &Reader) -> Result<bool, Error> {
+        let hosted = Repository::hosted(name);
+        let reads = self.groups_hosted() && self.may_read(&hosted, &reader.who);
+        Ok(reads && self.index.linked(&hosted, digest).await? && self.index.blob(digest).await?.is_some())
     }
 
     async fn group_blob(&self, name: &RepositoryName, digest: &Digest, reader: &Reader, want: Want) -> Result<Blob, Miss> {
@@ -97,6 +99,7 @@ impl Registry {
         if self.groups_hosted()
             && let Some(blob) = self.linked_blob(&hosted, digest).await?
         {
+            self.require_read(&hosted, &reader.who)?;
             if reader.sight == Sight::Hosted {
                 self.index.lease_for(digest, self.lease);
             }
@@ -105,7 +108,7 @@ impl Registry {
         if reader.sight == Sight::Hosted {
             return Err(Miss::Unknown);
         }
-        let standing = self.standing(name).await?;
+        let standing = self.standing_for(name, reader).await?;
         for member in &standing.members {
             if self.index.linked(member, digest).await? || self.index.edge(member, digest).await?.is_some() {
                 return self.upstream_blob(member, digest, reader, want).await;

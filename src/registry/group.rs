@@ -58,7 +58,7 @@ impl Registry {
     }
 
     async fn group_manifest(&self, name: &RepositoryName, reference: &Reference, want: Want, reader: &Reader) -> Result<Found, Miss> {
-        let standing = self.standing(name).await?;
+        let standing = self.standing_for(name, reader).await?;
         // As for blobs: a pusher sends no child that he was told is here.
         let _lease = match reference {
             Reference::Digest(digest) if reader.sight == Sight::Hosted => Some(self.index.lease(&[*digest])),
@@ -136,6 +136,24 @@ impl Registry {
             members.retain(|member| member.origin == origin);
         }
         Ok(Standing { hosted: exists.then_some(hosted), members, closed })
+    }
+
+    /// The same for a reader, who may read the hosted repository where it exists.
+    pub(super) async fn standing_for(&self, name: &RepositoryName, reader: &Reader) -> Result<Standing, Error> {
+        let standing = self.standing(name).await?;
+        standing.hosted.iter().try_for_each(|hosted| self.require_read(hosted, &reader.who))?;
+        Ok(standing)
+    }
+
+    /// Of [`Registry::candidates`] those that are asked for a pull as things stand, in order.
+    pub async fn answering(&self, target: &Target) -> Result<Vec<Repository>, Error> {
+        match target {
+            Target::Upstream(repository) => Ok(vec![repository.clone()]),
+            Target::Group(name) => {
+                let Standing { hosted, members, closed } = self.standing(name).await?;
+                Ok(hosted.into_iter().chain(members.into_iter().filter(|_| closed.is_none())).collect())
+            }
+        }
     }
 
     /// Why the upstream of a cached repository must not be asked about it, as a sentence. A name that is reserved at the root

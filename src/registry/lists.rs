@@ -102,14 +102,19 @@ pub(super) struct Asked<'a, T> {
 }
 
 impl Registry {
-    /// The repositories whose lists answer for a name; for the lists of one manifest, of the members the one that has it.
-    pub(super) async fn owners(&self, target: &Target, of: Option<&Digest>) -> Result<Standing, Error> {
+    /// The repositories whose lists answer a reader for a name; for the lists of one manifest, of the members the one that has it.
+    pub(super) async fn owners(&self, target: &Target, of: Option<&Digest>, reader: &Reader) -> Result<Standing, Error> {
         let mut standing = match target {
             Target::Upstream(repository) => return Ok(Standing { hosted: None, members: vec![repository.clone()], closed: None }),
-            Target::Group(name) => self.standing(name).await?,
+            Target::Group(name) => self.standing_for(name, reader).await?,
         };
         if standing.closed.is_some() {
             standing.members.clear();
+        }
+        // After a list that answers, what he may not read ends the search in silence; before it, as it ends a pull.
+        if standing.hosted.is_some() {
+            let readable = standing.members.iter().take_while(|member| self.may_read(member, &reader.who)).count();
+            standing.members.truncate(readable);
         }
         if let Some(digest) = of {
             for member in &standing.members {

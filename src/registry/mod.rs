@@ -64,7 +64,7 @@ pub use tags::Moved;
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
 
-use crate::auth::{Action, Policy, Verdict, Who, judge};
+use crate::auth::{Policy, Who};
 use crate::config::{Patterns, Settings};
 use crate::index::{Change, CommitError, Expect, Index, Promise, Unavailable};
 use crate::oci::{Digest, Origin, Referrer, Repository, RepositoryName, Tag};
@@ -190,6 +190,11 @@ impl Registry {
         &self.index
     }
 
+    /// Who may do what.
+    pub fn access(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
     pub fn store(&self) -> &Arc<dyn BlobStore> {
         &self.store
     }
@@ -204,11 +209,6 @@ impl Registry {
     /// Fetches under way.
     pub fn flights(&self) -> usize {
         self.board.under_way()
-    }
-
-    /// Whether the rules let him read the repository. What its upstream shows to whom is asked of [`Registry::may_see`].
-    fn may_read(&self, repository: &Repository, who: &Who) -> bool {
-        judge(&self.policy.rules(), who, Action::Pull, repository) == Verdict::Allowed
     }
 
     /// For tasks that outlive the request.

@@ -33,7 +33,7 @@ impl Wanted<'_> {
 impl Registry {
     /// The manifests whose subject is `digest`, in order of their digests.
     pub async fn referrers(&self, target: &Target, digest: &Digest, wanted: Wanted<'_>, reader: &Reader) -> Result<Page<Referrer>, Error> {
-        let owners = self.owners(target, Some(digest)).await?;
+        let owners = self.owners(target, Some(digest), reader).await?;
         let what = || format!("the list of referrers of {digest}");
         let (mut found, mut stale) = (BTreeMap::new(), false);
         if let Some(hosted) = &owners.hosted {

@@ -42,7 +42,7 @@ impl Registry {
         let here = self.names_with(term, reader).await?;
         let mut theirs = Vec::new();
         for hit in self.search_upstream(term, reader).await.iter() {
-            if self.may_show(hit).await? {
+            if self.may_show(hit, reader).await? {
                 theirs.push(hit.clone());
             }
         }
@@ -106,10 +106,16 @@ impl Registry {
         answer.ok().flatten().unwrap_or_else(|| Arc::new([]))
     }
 
-    /// Whether a pull of that name at the root would come from Docker Hub.
-    async fn may_show(&self, hit: &Hit) -> Result<bool, Error> {
+    /// Whether a pull of that name at the root may come from Docker Hub, and the reader may have it.
+    async fn may_show(&self, hit: &Hit, reader: &Reader) -> Result<bool, Error> {
         let Ok(name) = hit.name.parse::<RepositoryName>() else { return Ok(false) };
-        Ok(self.forbids(&Repository::upstream(HUB, &name)).is_none() && self.standing(&name).await?.closed.is_none())
+        let there = Repository::upstream(HUB, &name);
+        if self.forbids(&there).is_some() || !self.may_read(&there, &reader.who) {
+            return Ok(false);
+        }
+        let standing = self.standing(&name).await?;
+        let hidden = standing.hosted.is_some_and(|hosted| !self.may_read(&hosted, &reader.who));
+        Ok(standing.closed.is_none() && !hidden)
     }
 }
 

@@ -11,7 +11,7 @@ impl Registry {
     /// At most `limit` tags after `after`, in lexical order.
     pub async fn tags(&self, target: &Target, after: Option<&str>, limit: usize, reader: &Reader) -> Result<Page<Tag>, Error> {
         let what = format!("{}'s list of tags", target.judged());
-        let owners = self.owners(target, None).await?;
+        let owners = self.owners(target, None, reader).await?;
         let (mut tags, mut stale) = (BTreeSet::new(), false);
         if let Some(hosted) = &owners.hosted {
             tags.extend(self.stored_tags(hosted, after, limit + 1).await?);

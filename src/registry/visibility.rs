@@ -1,6 +1,7 @@
-//! Whether anonymous clients may see an upstream's repository: they get what the upstream itself shows to anonymous.
+//! Who may read a repository: whom the rules let, and of those without a log-in whom its upstream itself shows it to.
 //!
-//! Credentials that were given for an upstream must not publish what only they reach.
+//! It is asked for the very repository that is about to answer, however it was found. Credentials that were given for an upstream
+//! must not publish what only they reach.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use super::manifests::Miss;
 use super::member::Member;
 use super::questions::Questions;
 use super::{Error, Kind, Reader, Registry};
-use crate::auth::Who;
+use crate::auth::{Action, Verdict, Who, judge};
 use crate::config::Visibility;
 use crate::oci::{Digest, Reference, Repository};
 use crate::upstream::Refusal;
@@ -36,6 +37,25 @@ impl Verdicts {
 }
 
 impl Registry {
+    /// Whether the rules let him read the repository.
+    pub(super) fn may_read(&self, repository: &Repository, who: &Who) -> bool {
+        judge(&self.policy.rules(), who, Action::Pull, repository) == Verdict::Allowed
+    }
+
+    /// The same for a repository whose turn it is to answer: where he may not read it, nobody answers in its place.
+    pub(super) fn require_read(&self, repository: &Repository, who: &Who) -> Result<(), Error> {
+        match judge(&self.policy.rules(), who, Action::Pull, repository) {
+            Verdict::Allowed => Ok(()),
+            Verdict::LogIn => {
+                Err(Error::new(Kind::LogIn, format!("pulling {repository} needs a log-in: docker login HOST, then try again")))
+            }
+            Verdict::Denied => {
+                let text = format!("this account may not pull {repository}: ask the registry's administrator for a role that may");
+                Err(Error::new(Kind::Denied, text))
+            }
+        }
+    }
+
     /// Whether anonymous clients may see it, as far as that is known without asking.
     pub(super) fn known_public(&self, repository: &Repository) -> bool {
         match self.member(repository) {
@@ -83,6 +103,7 @@ impl Registry {
     }
 
     async fn may(&self, repository: &Repository, reference: Option<&Reference>, reader: &Reader) -> Result<bool, Miss> {
+        self.require_read(repository, &reader.who)?;
         let Some(member) = self.member(repository) else { return Ok(true) };
         match (&reader.who, member.settings().visibility) {
             (who, _) if who.is_signed_in() => Ok(true),
@@ -95,6 +116,7 @@ impl Registry {
 
     /// The same for a blob, of which an upstream tells nothing without a manifest: a manifest that reaches it is asked for.
     pub(super) async fn may_see_blob(&self, repository: &Repository, digest: &Digest, reader: &Reader) -> Result<bool, Miss> {
+        self.require_read(repository, &reader.who)?;
         match self.index.parents(repository, digest, 1).await?.first() {
             Some(parent) => self.may_see(repository, &Reference::Digest(*parent), reader).await,
             None => Ok(reader.who.is_signed_in() || self.holds_public(repository)),

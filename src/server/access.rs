@@ -10,6 +10,7 @@ use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
 use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
+use crate::config::Secret;
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -84,14 +85,11 @@ impl Server {
             Credentials::None => Ok(nobody(false)),
             // Nothing was shown for this request: he too gets a token, which tells a push from a pull.
             Credentials::Certificate(name) => Ok(Caller { who: Who::User(name), claims: None, presented: false }),
-            Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
-                Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
-                Err(_) => {
-                    Err(Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken)))
-                }
-            },
+            Credentials::Bearer(token) => self.bearer(&token).ok_or_else(|| {
+                Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken))
+            }),
             Credentials::Basic { user, password } if lenient => {
-                let known = self.users.recognise(&user, &password).await;
+                let known = self.users.recognise(&user, &password, client(parts).ip()).await;
                 Ok(known.map_or(nobody(true), |who| Caller { who, claims: None, presented: true }))
             }
             Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {
@@ -115,15 +113,21 @@ impl Server {
         let caller = match credentials(parts) {
             Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
             Credentials::Certificate(name) => Caller { who: Who::User(name), claims: None, presented: false },
-            Credentials::Bearer(token) => {
-                let claims = self.tokens.verify(token.reveal()).ok()?;
-                Caller { who: claims.who.clone(), claims: Some(claims), presented: true }
-            }
+            Credentials::Bearer(token) => self.bearer(&token)?,
             Credentials::Basic { user, password } => Caller { who: self.users.recall(&user, &password)?, claims: None, presented: true },
             Credentials::Unknown => return None,
         };
         Asker::is(parts, &caller.who);
         Some(caller)
+    }
+
+    /// Whose token this is: one that was made for some scopes, or a personal one, which covers all that it is limited to.
+    fn bearer(&self, token: &Secret) -> Option<Caller> {
+        let caller = |who, claims| Caller { who, claims, presented: true };
+        match self.users.bearer(token) {
+            Some(who) => Some(caller(who, None)),
+            None => self.tokens.verify(token.reveal()).ok().map(|claims| caller(claims.who.clone(), Some(claims))),
+        }
     }
 
     /// Checks credentials and judges the wish; what comes back may do it.

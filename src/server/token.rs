@@ -30,7 +30,7 @@ pub async fn by_query(State(server): State<Arc<Server>>, request: Request) -> Re
     server.token(&parts, query.as_bytes(), credentials(&parts)).await
 }
 
-/// `POST /token` with `grant_type=password`, or with Basic credentials.
+/// `POST /token` with `grant_type=password`, `grant_type=refresh_token`, or with Basic credentials.
 pub async fn by_form(State(server): State<Arc<Server>>, request: Request) -> Response {
     let (parts, stream) = request.into_parts();
     let form = match whole(stream, FORM).await {
@@ -38,14 +38,17 @@ pub async fn by_form(State(server): State<Arc<Server>>, request: Request) -> Res
         Err(refusal) => return refusal.into_response("", &parts.method),
     };
     let field = |name: &str| url::form_urlencoded::parse(&form).find(|(key, _)| key == name).map(|(_, value)| value.into_owned());
-    let given = match (field("username"), field("password")) {
-        (Some(user), Some(password)) => Credentials::Basic { user, password: Secret::new(password) },
-        _ => credentials(&parts),
+    let given = match field("grant_type").as_deref() {
+        None | Some("password") => match (field("username"), field("password")) {
+            (Some(user), Some(password)) => Credentials::Basic { user, password: Secret::new(password) },
+            _ => credentials(&parts),
+        },
+        Some("refresh_token") => Credentials::Bearer(Secret::new(field("refresh_token").unwrap_or_default())),
+        Some(_) => {
+            let text = "this token service knows grant_type=password and grant_type=refresh_token; log in again with docker login";
+            return Refusal::Malformed { code: "UNSUPPORTED", message: text.into() }.into_response("", &parts.method);
+        }
     };
-    if field("grant_type").is_some_and(|kind| kind != "password") {
-        let text = "this token service knows grant_type=password alone; log in again with docker login";
-        return Refusal::Malformed { code: "UNSUPPORTED", message: text.into() }.into_response("", &parts.method);
-    }
     server.token(&parts, &form, given).await
 }
 
@@ -53,13 +56,15 @@ impl Server {
     async fn token(&self, parts: &Parts, fields: &[u8], credentials: Credentials) -> Response {
         let asked = url::form_urlencoded::parse(fields).filter(|(key, _)| key == "scope");
         let scopes: Vec<_> = asked.flat_map(|(_, value)| Scope::parse_all(&value)).collect();
+        let says = |name: &str, value: &str| url::form_urlencoded::parse(fields).any(|(key, given)| key == name && given == value);
+        let offline = says("offline_token", "true") || says("access_type", "offline");
         let user = match &credentials {
             Credentials::Basic { user, .. } => user.clone(),
             _ => String::new(),
         };
         // Without a scope nobody gets a token by a wrong password.
         let logs_in = scopes.is_empty() && !user.is_empty();
-        let request = TokenRequest { credentials, scopes, from: client(parts).ip() };
+        let request = TokenRequest { credentials, scopes, from: client(parts).ip(), offline };
         let names = |name: &str| self.registry.target(name, None).map(|target| self.registry.candidates(&target)).unwrap_or_default();
         match grant(&self.users, &self.policy.rules(), &self.tokens, request, &names).await {
             Ok(granted) => {
@@ -68,10 +73,9 @@ impl Server {
                 }
                 answer(granted, &parts.method)
             }
-            Err(Refused::LogIn) => {
+            Err(why @ (Refused::LogIn | Refused::Ended)) => {
                 self.log_in_refused(parts, &user);
-                let text = "the user name or the password is wrong";
-                let mut response = body(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", text, serde_json::Value::Null);
+                let mut response = body(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", &why.to_string(), serde_json::Value::Null);
                 response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"entrepot\""));
                 response
             }
@@ -84,7 +88,15 @@ impl Server {
 }
 
 fn answer(granted: Granted, method: &Method) -> Response {
-    let token = json!({ "token": granted.token, "access_token": granted.token, "expires_in": granted.expires_in.as_secs() });
+    let mut token = json!({
+        "token": granted.token,
+        "access_token": granted.token,
+        "expires_in": granted.expires_in.as_secs(),
+        "issued_at": humantime::format_rfc3339_seconds(granted.issued_at).to_string(),
+    });
+    if let Some(refresh) = granted.refresh {
+        token["refresh_token"] = refresh.into();
+    }
     let mut response = Json(token).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if method == Method::HEAD {

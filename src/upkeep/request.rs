@@ -7,11 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use super::accounts::{self, TokenOrder, UserOrder};
 use super::collect::gc;
 use super::history::history;
 use super::images::{self, Copy, Names};
 use super::prefetch::{Order, prefetch};
 use super::prune::{PruneOrder, prune};
+use super::roles::{self, Can, RoleOrder};
 use super::tags;
 use crate::registry::{Registry, Sweep};
 
@@ -38,6 +40,10 @@ pub enum Request {
     /// As `NAME:TAG` or `NAME:TAG@DIGEST`.
     Pin(Vec<String>),
     Unpin(Vec<String>),
+    User(UserOrder),
+    Token(TokenOrder),
+    Role(RoleOrder),
+    Can(Can),
 }
 
 /// A piece of an answer. The last one is `Done` or `Failed`; without them, who answered was ended in the middle.
@@ -88,8 +94,12 @@ pub fn carry_out(registry: Arc<Registry>, request: Request) -> mpsc::Receiver<Re
             Request::Refresh(images) => tags::refresh(registry, images, teller).await,
             Request::Pin(images) => tags::pin(registry, images, teller).await,
             Request::Unpin(images) => tags::unpin(registry, images, teller).await,
+            Request::User(order) => accounts::users(registry, order, teller).await,
+            Request::Token(order) => accounts::tokens(registry, order, teller).await,
             Request::Prune(order) => prune(registry, order, teller).await,
             Request::History(image) => history(registry, image, teller).await,
+            Request::Role(order) => roles::change(registry, order, teller).await,
+            Request::Can(question) => roles::can(registry, question, teller).await,
         };
         let _ = replies.send(done.map_or_else(Reply::Failed, |()| Reply::Done)).await;
     });

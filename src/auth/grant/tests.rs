@@ -7,9 +7,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::Policy;
 use crate::auth::claims::Claims;
 use crate::auth::users::Pace;
-use crate::config::{Anonymous, Auth, Secret};
+use crate::config::{Allow, Anonymous, Auth, Patterns, Rights, Secret};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const CLOSED: Anonymous = Anonymous { pull: false, push: false, delete: false };
@@ -27,9 +28,9 @@ fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let file = format!("alice:{}\n", bcrypt::hash("right", 4).unwrap());
     fs::write(folder.path().join("users.htpasswd"), file).unwrap();
-    let auth = Auth::default();
+    let policy = Arc::new(Policy::open(folder.path(), &Auth::default()).unwrap());
     let pace = Pace { cost: 4, wait: Duration::from_secs(3600), ..Pace::default() };
-    let users = Arc::new(Users::open(folder.path(), &auth, pace).unwrap().0);
+    let users = Arc::new(Users::open(folder.path(), policy, pace).unwrap().0);
     let tokens = Tokens::open(folder.path(), users.clone()).unwrap();
     House { _folder: folder, users, tokens }
 }
@@ -51,10 +52,22 @@ fn basic(user: &str, password: &str) -> Credentials {
 }
 
 async fn ask(house: &House, anonymous: Anonymous, credentials: Credentials, scopes: &str) -> Result<Arc<Claims>, Refused> {
-    let request = TokenRequest { credentials, scopes: Scope::parse_all(scopes), from: HERE };
+    let (claims, refresh) = answer(house, anonymous, credentials, scopes, false).await?;
+    assert_eq!(refresh, None);
+    Ok(claims)
+}
+
+async fn answer(
+    house: &House,
+    anonymous: Anonymous,
+    credentials: Credentials,
+    scopes: &str,
+    offline: bool,
+) -> Result<(Arc<Claims>, Option<String>), Refused> {
+    let request = TokenRequest { credentials, scopes: Scope::parse_all(scopes), from: HERE, offline };
     let granted = grant(&house.users, &rules(anonymous), &house.tokens, request, &named).await?;
     assert_eq!(granted.expires_in, LIFETIME);
-    Ok(house.tokens.verify(&granted.token).unwrap())
+    Ok((house.tokens.verify(&granted.token).unwrap(), granted.refresh))
 }
 
 fn printed(claims: &Claims) -> String {
@@ -119,7 +132,8 @@ async fn wrong_credentials_are_refused_where_anything_else_is_asked() {
             (CLOSED, "repository:a:pull"),
         ] {
             let refused = ask(&house, anonymous, credentials.clone(), scopes).await;
-            assert_eq!(refused.unwrap_err(), Refused::LogIn, "{credentials:?} {scopes}");
+            let expected = if credentials.is_bearer() { Refused::Ended } else { Refused::LogIn };
+            assert_eq!(refused.unwrap_err(), expected, "{credentials:?} {scopes}");
         }
     }
 }
@@ -133,6 +147,24 @@ async fn an_eleventh_wrong_log_in_waits_and_a_right_one_does_not() {
     let soon = Duration::from_millis(50);
     assert!(tokio::time::timeout(soon, ask(&house, PULL, basic("alice", "wrong"), "")).await.is_err());
     assert!(ask(&house, PULL, basic("alice", "right"), "").await.is_ok());
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_given_for_a_password_and_does_as_well() {
+    let house = house();
+    let push = "repository:team/app:pull,push";
+    let (_, refresh) = answer(&house, PULL, basic("alice", "right"), "", true).await.unwrap();
+    let refresh = Credentials::Bearer(Secret::new(refresh.unwrap()));
+    let (claims, again) = answer(&house, PULL, refresh, push, true).await.unwrap();
+    assert_eq!((printed(&claims).as_str(), &claims.who, again), (push, &Who::User("alice".into()), None));
+    for credentials in [Credentials::None, basic("hub", "x")] {
+        let (claims, none) = answer(&house, PULL, credentials, "repository:a:pull", true).await.unwrap();
+        assert_eq!((&claims.who, none), (&Who::Anonymous, None));
+    }
+    // An access token is none.
+    let request = TokenRequest { credentials: basic("alice", "right"), scopes: Vec::new(), from: HERE, offline: false };
+    let access = grant(&house.users, &rules(PULL), &house.tokens, request, &named).await.unwrap().token;
+    assert_eq!(ask(&house, PULL, Credentials::Bearer(Secret::new(access)), push).await.unwrap_err(), Refused::Ended);
 }
 
 #[tokio::test]
@@ -162,5 +194,27 @@ proptest! {
             prop_assert_eq!(held, (wanted || asked.all) && may);
         }
         prop_assert!(!granted.all);
+    }
+
+    /// Of SEC-17: scopes(out) ⊆ (scopes(in) ∩ rights(token) ∩ roles(user)) ∪ anonymous.
+    #[test]
+    fn a_limited_token_gets_what_it_and_its_user_may_and_what_everybody_may(
+        asked in actions(), within in any::<[bool; 4]>(), pull: bool, push: bool, delete: bool
+    ) {
+        let open = Anonymous { pull, push, delete };
+        let [may_pull, may_push, may_delete, here] = within;
+        let rights = Rights { pull: may_pull, push: may_push, delete: may_delete, ..Rights::default() };
+        let repositories = Patterns::new(&[if here { "team/*" } else { "other/*" }]).unwrap();
+        let who = Who::Limited { user: "alice".into(), within: [Allow { repositories, rights }].into() };
+        let scope = Scope::repository("team/app", asked);
+        let of = |who: &Who| narrowed(&rules(open), who, &scope, &named).map_or(Actions::NONE, |scope| scope.actions);
+        let (limited, whole, anybody) = (of(&who), of(&Who::User("alice".into())), of(&Who::Anonymous));
+        for (held, wanted, token, user, everybody) in [
+            (limited.pull, asked.pull, rights.pull, whole.pull, anybody.pull),
+            (limited.push, asked.push, rights.push, whole.push, anybody.push),
+            (limited.delete, asked.delete, rights.delete, whole.delete, anybody.delete),
+        ] {
+            prop_assert_eq!(held, (wanted || asked.all) && ((token && here && user) || everybody));
+        }
     }
 }

@@ -10,7 +10,7 @@ pub(crate) fn allow(repositories: &str, rights: Rights) -> Allow {
 }
 
 pub(crate) fn role(name: &str, members: &[&str], allow: &[Allow]) -> config::Role {
-    config::Role { name: name.to_owned(), members: Patterns::new(members).unwrap(), allow: allow.to_vec() }
+    config::Role { name: name.to_owned(), place: None, members: Patterns::new(members).unwrap(), allow: allow.to_vec() }
 }
 
 const PULL: Rights = Rights { pull: true, push: false, delete: false, shadow: false, admin: false };
@@ -104,7 +104,7 @@ fn admin_of_some_repositories_may_all_there_and_not_look_after_the_registry() {
 
 #[test]
 fn anonymous_may_be_a_role_with_patterns() {
-    let everybody = role(super::super::rules::ANONYMOUS, &[], &[allow("public/**", PULL)]);
+    let everybody = role(config::ANONYMOUS, &[], &[allow("public/**", PULL)]);
     let rules = Rules::new(&Auth { roles: vec![everybody], ..Auth::default() }, []);
     for who in [Who::Anonymous, user("alice")] {
         assert_eq!(judge(&rules, &who, Action::Pull, &hosted("public/a")), Verdict::Allowed);
@@ -134,7 +134,7 @@ fn the_configuration_holds_where_a_command_says_otherwise() {
     let rules = Rules::new(&auth, &added);
     let reads = |name: &str| judge(&rules, &user(name), Action::Pull, &hosted("team/a")) == Verdict::Allowed;
     assert!(reads("alice") && !reads("bob") && reads("carol"));
-    let everybody = [role(super::super::rules::ANONYMOUS, &[], &[allow("**", ALL)])];
+    let everybody = [role(config::ANONYMOUS, &[], &[allow("**", ALL)])];
     assert_eq!(judge(&Rules::new(&auth, &everybody), &Who::Anonymous, Action::Pull, &hosted("a")), Verdict::LogIn);
     assert_eq!(judge(&Rules::new(&Auth::default(), &everybody), &Who::Anonymous, Action::Push, &hosted("a")), Verdict::Allowed);
 }

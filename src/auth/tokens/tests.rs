@@ -1,7 +1,7 @@
 //! Tests of tokens: what is accepted, and what never is.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::net::{IpAddr, Ipv4Addr};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
@@ -9,11 +9,18 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::auth::judge::Action;
+use crate::auth::keys::Key;
 use crate::auth::users::Pace;
+use crate::auth::{Change, KeptAllow, KeptToken, PersonalToken, Policy};
 use crate::config::{self, Secret};
+
+mod vectors;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct House {
     folder: tempfile::TempDir,
+    policy: Arc<Policy>,
     users: Arc<Users>,
     tokens: Tokens,
 }
@@ -22,11 +29,11 @@ struct House {
 fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.htpasswd"), line("alice", "right")).unwrap();
-    let auth = config::Auth::default();
+    let policy = Arc::new(Policy::open(folder.path(), &config::Auth::default()).unwrap());
     let pace = Pace { cost: 4, look: Duration::ZERO, ..Pace::default() };
-    let users = Arc::new(Users::open(folder.path(), &auth, pace).unwrap().0);
+    let users = Arc::new(Users::open(folder.path(), policy.clone(), pace).unwrap().0);
     let tokens = Tokens::open(folder.path(), users.clone()).unwrap();
-    House { folder, users, tokens }
+    House { folder, policy, users, tokens }
 }
 
 fn line(user: &str, password: &str) -> String {
@@ -42,20 +49,30 @@ fn anonymous(house: &House) -> String {
 }
 
 async fn alices(house: &House) -> String {
-    let known = house.users.known("alice", &Secret::new("right")).await.unwrap();
-    house.tokens.issue(Some(&known), &scopes(), &scopes()).unwrap().token
+    house.tokens.issue(Some(&alice(house).await), &scopes(), &scopes()).unwrap().token
+}
+
+async fn alice(house: &House) -> Known {
+    house.users.known("alice", &Secret::new("right"), HERE).await.unwrap()
+}
+
+/// A personal token of alice, for pulls alone.
+fn personal(house: &House) -> PersonalToken {
+    let made = PersonalToken::make();
+    let allow = vec![KeptAllow { repositories: vec!["**".into()], actions: vec!["pull".into()] }];
+    let (id, user, hash) = (made.id.clone(), "alice".to_owned(), made.hash());
+    let kept = KeptToken { id, user, robot: false, note: String::new(), hash, allow, made: 1, expires: None };
+    house.policy.ledger().write("test", |_| Ok(Change::Token(kept))).unwrap();
+    made
+}
+
+fn signing(house: &House) -> Arc<Key> {
+    house.tokens.keys.newest(seconds(SystemTime::now()))
 }
 
 fn part(token: &str, number: usize) -> Value {
     let text = BASE64.decode(token.split('.').nth(number).unwrap()).unwrap();
     serde_json::from_slice(&text).unwrap()
-}
-
-/// A token with this header and these claims, signed with the house's own key whatever the header says.
-fn forged(house: &House, header: &Value, claims: &Value) -> String {
-    let text = [header, claims].map(|part| BASE64.encode(part.to_string())).join(".");
-    let signature = jsonwebtoken::crypto::sign(text.as_bytes(), &house.tokens.signing, Algorithm::ES256).unwrap();
-    format!("{text}.{signature}")
 }
 
 #[tokio::test]
@@ -75,21 +92,37 @@ async fn a_token_says_who_has_it_what_it_covers_and_what_was_asked() {
 }
 
 #[test]
-fn the_key_is_kept_and_is_its_owners_alone() {
+fn tokens_live_on_over_a_restart_and_end_with_their_key() {
     let house = house();
     let token = anonymous(&house);
-    let path = house.folder.path().join("token-key");
-    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let again = Tokens::open(house.folder.path(), house.users.clone()).unwrap();
     assert!(again.verify(&token).is_ok());
-    fs::remove_file(&path).unwrap();
+    fs::remove_file(house.folder.path().join("token-keys")).unwrap();
     let other = Tokens::open(house.folder.path(), house.users.clone()).unwrap();
     assert_eq!(other.verify(&token), Err(InvalidToken));
-    for broken in ["", "no key"] {
-        fs::write(&path, broken).unwrap();
-        let message = Tokens::open(house.folder.path(), house.users.clone()).err().unwrap().to_string();
-        assert!(message.contains("delete it and start again"), "{message}");
-    }
+}
+
+#[tokio::test]
+async fn what_was_made_from_a_personal_token_may_no_more_and_ends_with_it() {
+    let house = house();
+    let made = personal(&house);
+    let known = house.users.known("alice", &made.token, HERE).await.unwrap();
+    let token = house.tokens.issue(Some(&known), &scopes(), &scopes()).unwrap().token;
+    let claims = house.tokens.verify(&token).unwrap();
+    assert!(matches!(&claims.who, Who::Limited { user, within } if **user == *"alice" && within[0].rights.pull && !within[0].rights.push));
+    house.policy.revoke_token(&made.id, "test").unwrap();
+    assert_eq!(house.tokens.verify(&token), Err(InvalidToken));
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_its_users_until_the_password_changes() {
+    let house = house();
+    let refresh = house.tokens.issue_refresh(&alice(&house).await);
+    assert_eq!(*house.tokens.verify_refresh(&refresh).unwrap().name, *"alice");
+    let wire = part(&refresh, 1);
+    assert_eq!(wire["exp"].as_u64().unwrap() - wire["iat"].as_u64().unwrap(), REFRESH_LIFETIME.as_secs());
+    fs::write(house.folder.path().join("users.htpasswd"), line("alice", "right")).unwrap();
+    assert_eq!(house.tokens.verify_refresh(&refresh).err(), Some(InvalidToken));
 }
 
 #[tokio::test]
@@ -105,85 +138,6 @@ async fn a_user_who_is_gone_or_has_another_password_has_no_token() {
     }
     fs::write(&file, before).unwrap();
     assert!(house.tokens.verify(&token).is_ok());
-}
-
-#[test]
-fn a_header_that_says_how_to_check_it_is_refused() {
-    let house = house();
-    let token = anonymous(&house);
-    let (header, claims) = (part(&token, 0), part(&token, 1));
-    assert!(house.tokens.verify(&forged(&house, &header, &claims)).is_ok(), "the forge works");
-    let jwk = json!({"kty": "EC", "crv": "P-256", "x": BASE64.encode([1; 32]), "y": BASE64.encode([2; 32])});
-    for (field, value) in [
-        ("alg", json!("none")),
-        ("alg", json!("HS256")),
-        ("alg", json!("RS256")),
-        ("alg", json!("ES384")),
-        ("kid", json!("other")),
-        ("kid", Value::Null),
-        ("jwk", jwk),
-        ("jku", json!("http://127.0.0.1/keys")),
-        ("x5u", json!("http://127.0.0.1/keys")),
-        ("x5c", json!(["AAAA"])),
-        ("crit", json!(["exp"])),
-    ] {
-        let mut header = header.clone();
-        header[field] = value;
-        assert_eq!(house.tokens.verify(&forged(&house, &header, &claims)), Err(InvalidToken), "{header}");
-    }
-}
-
-#[test]
-fn a_signature_of_another_kind_is_refused() {
-    let house = house();
-    let token = anonymous(&house);
-    let (header, claims) = (part(&token, 0), part(&token, 1));
-    let unsigned = token.rsplit_once('.').unwrap().0;
-    let none = json!({"typ": "JWT", "alg": "none", "kid": header["kid"]});
-    let none = [&none, &claims].map(|part| BASE64.encode(part.to_string())).join(".");
-    let kid = header["kid"].as_str().map(str::to_owned);
-    let public = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, house.tokens.signing.as_bytes()).unwrap();
-    let confused = Header { kid, ..Header::new(Algorithm::HS256) };
-    let confused = jsonwebtoken::encode(&confused, &claims, &EncodingKey::from_secret(public.public_key().as_ref())).unwrap();
-    for bad in [
-        String::new(),
-        "a.b.c".to_owned(),
-        unsigned.to_owned(),
-        format!("{unsigned}."),
-        format!("{none}."),
-        confused,
-        format!("{unsigned}.{}", BASE64.encode([0; 64])),
-        format!("{token}.{token}"),
-        "x".repeat(MAX_TOKEN + 1),
-    ] {
-        assert_eq!(house.tokens.verify(&bad), Err(InvalidToken), "{bad}");
-    }
-}
-
-#[test]
-fn times_issuer_and_audience_are_checked_with_a_minute_of_leeway() {
-    let house = house();
-    let token = anonymous(&house);
-    let (header, claims) = (part(&token, 0), part(&token, 1));
-    let now = seconds(SystemTime::now());
-    for (field, value, good) in [
-        ("exp", json!(now - 30), true),
-        ("exp", json!(now - 90), false),
-        ("exp", json!("never"), false),
-        ("exp", Value::Null, false),
-        ("nbf", json!(now + 30), true),
-        ("nbf", json!(now + 90), false),
-        ("nbf", Value::Null, false),
-        ("iss", json!("other"), false),
-        ("iss", Value::Null, false),
-        ("aud", json!("other"), false),
-        ("aud", Value::Null, false),
-        ("sub", json!("alice"), false),
-    ] {
-        let mut claims = claims.clone();
-        claims[field] = value;
-        assert_eq!(house.tokens.verify(&forged(&house, &header, &claims)).is_ok(), good, "{claims}");
-    }
 }
 
 #[test]

@@ -5,13 +5,19 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::auth::{Change, KeptToken, PersonalToken};
+use crate::config::Auth;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const HOUR: Duration = Duration::from_secs(3600);
 const FAST: Pace = Pace { cost: 4, look: Duration::ZERO, wait: HOUR, remember: HOUR };
 
-fn auth() -> config::Auth {
-    config::Auth::default()
+fn auth() -> Auth {
+    Auth::default()
+}
+
+fn open(folder: &Path, auth: &Auth, pace: Pace) -> Result<(Users, Option<MadeUp>), OpenError> {
+    Users::open(folder, Arc::new(Policy::open(folder, auth).unwrap()), pace)
 }
 
 fn line(user: &str, password: &str) -> String {
@@ -22,7 +28,7 @@ fn line(user: &str, password: &str) -> String {
 fn alice() -> (tempfile::TempDir, Users) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.htpasswd"), line("alice", "right")).unwrap();
-    let (users, made) = Users::open(folder.path(), &auth(), FAST).unwrap();
+    let (users, made) = open(folder.path(), &auth(), FAST).unwrap();
     assert!(made.is_none());
     (folder, users)
 }
@@ -34,7 +40,7 @@ async fn check(users: &Users, user: &str, password: &str) -> Result<Who, NotVeri
 #[tokio::test]
 async fn the_first_start_makes_an_admin_and_keeps_the_password() {
     let folder = tempfile::tempdir().unwrap();
-    let (users, made) = Users::open(folder.path(), &auth(), FAST).unwrap();
+    let (users, made) = open(folder.path(), &auth(), FAST).unwrap();
     let password = made.unwrap().password;
     assert_eq!(users.verify("admin", &password, HERE).await, Ok(Who::User("admin".into())));
     assert_eq!(fs::read_to_string(folder.path().join("admin-password")).unwrap(), format!("{}\n", password.reveal()));
@@ -42,7 +48,7 @@ async fn the_first_start_makes_an_admin_and_keeps_the_password() {
         assert_eq!(fs::metadata(folder.path().join(file)).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
     }
     drop(users);
-    let (users, made) = Users::open(folder.path(), &auth(), FAST).unwrap();
+    let (users, made) = open(folder.path(), &auth(), FAST).unwrap();
     assert!(made.is_none());
     assert!(users.verify("admin", &password, HERE).await.is_ok());
 }
@@ -50,21 +56,21 @@ async fn the_first_start_makes_an_admin_and_keeps_the_password() {
 #[tokio::test]
 async fn a_configured_password_is_taken_and_not_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let mut auth = config::Auth { admin_password: Some(Secret::new("configured")), ..auth() };
-    let (users, made) = Users::open(folder.path(), &auth, FAST).unwrap();
+    let mut auth = Auth { admin_password: Some(Secret::new("configured")), ..auth() };
+    let (users, made) = open(folder.path(), &auth, FAST).unwrap();
     assert!(made.is_none() && !folder.path().join("admin-password").exists());
     assert!(check(&users, "admin", "configured").await.is_ok());
     let other = tempfile::tempdir().unwrap();
     for bad in ["", &"x".repeat(72)] {
         auth.admin_password = Some(Secret::new(bad));
-        assert!(matches!(Users::open(other.path(), &auth, FAST), Err(OpenError::AdminPassword)));
+        assert!(matches!(open(other.path(), &auth, FAST), Err(OpenError::AdminPassword)));
     }
 }
 
 #[tokio::test]
 async fn the_kept_password_goes_when_it_is_changed_and_not_before() {
     let folder = tempfile::tempdir().unwrap();
-    let (users, made) = Users::open(folder.path(), &auth(), FAST).unwrap();
+    let (users, made) = open(folder.path(), &auth(), FAST).unwrap();
     let (file, kept) = (folder.path().join("users.htpasswd"), folder.path().join("admin-password"));
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text + &line("bob", "b")).unwrap();
@@ -85,10 +91,10 @@ async fn the_kept_password_goes_when_it_is_changed_and_not_before() {
 fn an_empty_or_missing_file_is_an_error_with_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("users.htpasswd"), "").unwrap();
-    let message = Users::open(folder.path(), &auth(), FAST).err().unwrap().to_string();
+    let message = open(folder.path(), &auth(), FAST).err().unwrap().to_string();
     assert!(message.contains("users.htpasswd is empty: restore it"), "{message}");
-    let missing = config::Auth { htpasswd: Some(folder.path().join("none")), ..auth() };
-    assert!(matches!(Users::open(folder.path(), &missing, FAST), Err(OpenError::Missing(_))));
+    let missing = Auth { htpasswd: Some(folder.path().join("none")), ..auth() };
+    assert!(matches!(open(folder.path(), &missing, FAST), Err(OpenError::Missing(_))));
 }
 
 /// SEC-21: how long a refusal took told which users there are. `examples/measure_timing.rs` measures it.
@@ -105,14 +111,14 @@ async fn cve_2023_20902_a_user_that_is_not_there_is_hashed_like_one_that_is() {
 async fn a_change_of_the_file_ends_what_was_remembered() {
     let (folder, users) = alice();
     assert!(check(&users, "alice", "right").await.is_ok());
-    let before = users.stamp("alice");
+    let before = users.known("alice", &Secret::new("right"), HERE).await.unwrap().stamp;
+    assert!(users.standing("alice", &before).is_some());
     fs::write(folder.path().join("users.htpasswd"), line("alice", "other")).unwrap();
     assert_eq!(check(&users, "alice", "right").await, Err(NotVerified::Wrong));
     assert!(check(&users, "alice", "other").await.is_ok());
-    assert_ne!(users.stamp("alice"), before);
+    assert!(users.standing("alice", &before).is_none(), "what was logged in with the old password is not");
     fs::write(folder.path().join("users.htpasswd"), line("bob", "b")).unwrap();
     assert_eq!(check(&users, "alice", "other").await, Err(NotVerified::Wrong));
-    assert_eq!(users.stamp("alice"), None);
 }
 
 #[tokio::test]
@@ -131,7 +137,7 @@ async fn the_file_is_not_looked_at_more_often_than_said() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("users.htpasswd");
     fs::write(&file, line("alice", "right")).unwrap();
-    let (users, _) = Users::open(folder.path(), &auth(), Pace { look: HOUR, ..FAST }).unwrap();
+    let (users, _) = open(folder.path(), &auth(), Pace { look: HOUR, ..FAST }).unwrap();
     fs::write(&file, line("bob", "b")).unwrap();
     assert!(check(&users, "alice", "right").await.is_ok());
 }
@@ -175,7 +181,83 @@ async fn a_remembered_password_skips_the_queue() {
 async fn foreign_credentials_are_no_failed_log_in() {
     let (_folder, users) = alice();
     for _ in 0..20 {
-        assert_eq!(users.recognise("hub-user", &Secret::new("hub")).await, None);
+        assert_eq!(users.recognise("hub-user", &Secret::new("hub"), HERE).await, None);
     }
     assert_eq!(check(&users, "hub-user", "hub").await, Err(NotVerified::Wrong));
+}
+
+#[tokio::test]
+async fn who_comes_with_many_wrong_passwords_keeps_no_first_log_in_waiting() {
+    let (_folder, users) = alice();
+    let users = Arc::new(users);
+    let elsewhere = IpAddr::from([127, 0, 0, 2]);
+    for guess in 0..10 {
+        assert_eq!(check(&users, "alice", &guess.to_string()).await, Err(NotVerified::Wrong));
+    }
+    let places = u32::try_from(users.hashing.available_permits()).unwrap();
+    let all = users.hashing.acquire_many(places).await.unwrap();
+    let guesses: Vec<_> = (0..50)
+        .map(|guess| {
+            let users = users.clone();
+            tokio::spawn(async move { users.known("alice", &Secret::new(format!("more {guess}")), HERE).await.is_some() })
+        })
+        .collect();
+    while users.suspected.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let first = tokio::spawn({
+        let users = users.clone();
+        async move { users.verify("alice", &Secret::new("right"), elsewhere).await }
+    });
+    tokio::task::yield_now().await;
+    drop(all);
+    assert!(first.await.unwrap().is_ok());
+    let done = guesses.iter().filter(|guess| guess.is_finished()).count();
+    assert!(done < 25, "{done} of 50 guesses were hashed before it");
+}
+
+#[tokio::test]
+async fn a_token_is_a_password_of_its_user_until_it_ends_or_is_revoked() {
+    let (folder, users) = alice();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let add = |user: &str, robot, expires| {
+        let made = PersonalToken::make();
+        let kept = KeptToken {
+            id: made.id.clone(),
+            user: user.into(),
+            robot,
+            note: String::new(),
+            hash: made.hash(),
+            allow: Vec::new(),
+            made: now,
+            expires,
+        };
+        users.policy.ledger().write("test", |_| Ok(Change::Token(kept))).unwrap();
+        made
+    };
+    let good = add("alice", false, Some(now + 1000));
+    let text = good.token.reveal();
+    assert_eq!(check(&users, "alice", text).await, Ok(Who::User("alice".into())));
+    assert_eq!(users.bearer(&good.token), Some(Who::User("alice".into())));
+    assert!(check(&users, "alice", "right").await.is_ok());
+    let other = PersonalToken::make();
+    let mixed = format!("ent_{}{}", good.id, &other.token.reveal()[14..]);
+    for (user, wrong) in [("bob", text), ("", text), ("alice", &mixed), ("alice", &text[..54]), ("alice", other.token.reveal())] {
+        assert!(check(&users, user, wrong).await.is_err(), "{user} {wrong}");
+    }
+    assert_eq!(users.bearer(&Secret::new(mixed)), None);
+    let ended = add("alice", false, Some(now));
+    assert_eq!(users.bearer(&ended.token), None);
+    // A robot has tokens while nobody has its name.
+    let robot = add("ci", true, None);
+    assert_eq!(check(&users, "ci", robot.token.reveal()).await, Ok(Who::User("ci".into())));
+    fs::write(folder.path().join("users.htpasswd"), line("alice", "right") + &line("ci", "x")).unwrap();
+    assert_eq!(users.bearer(&robot.token), None);
+    // A user who is gone has none.
+    fs::write(folder.path().join("users.htpasswd"), line("bob", "b")).unwrap();
+    assert_eq!(users.bearer(&good.token), None);
+    fs::write(folder.path().join("users.htpasswd"), line("alice", "changed")).unwrap();
+    assert!(users.bearer(&good.token).is_some());
+    users.policy.revoke_token(&good.id, "test").unwrap();
+    assert_eq!(users.bearer(&good.token), None);
 }

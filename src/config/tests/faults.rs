@@ -9,6 +9,66 @@ fn assert_fault(text: &str, expected: &str) {
 }
 
 #[test]
+fn a_role_that_cannot_be_is_told_with_its_remedy() {
+    let allow = "allow = [{ repositories = [\"**\"], actions = [\"pull\"] }]";
+    let role = |lines: &str| format!("[[auth.role]]\n{lines}");
+    for (text, fault) in [
+        (role(allow), "1: auth.role.name: every role needs a name, like name = \"developers\"".to_owned()),
+        (
+            role("name = \"x\""),
+            "1: auth.role.allow: every role needs what it allows, like allow = [{ repositories = [\"team/**\"], actions = [\"pull\"] }]"
+                .into(),
+        ),
+        (role("name = \"x\"\nallow = []"), "3: auth.role.allow: the list is empty; it needs at least one".into()),
+        (
+            role(&format!("name = \"a b\"\n{allow}")),
+            "2: auth.role.name: \"a b\" is no name for a role: it has letters, digits and . _ -, at most 64".into(),
+        ),
+        (
+            role(&format!("name = \"admin\"\n{allow}")),
+            "2: auth.role.name: \"admin\" is built in and stays what it is; choose another name".into(),
+        ),
+        (
+            format!("{}\n{}", role(&format!("name = \"x\"\n{allow}")), role(&format!("name = \"x\"\n{allow}"))),
+            "5: auth.role.name: \"x\" is there twice; the first is at config.toml:2".into(),
+        ),
+        (
+            format!("[auth]\nanonymous = []\n{}", role(&format!("name = \"anonymous\"\n{allow}"))),
+            "4: auth.role.name: auth.anonymous says already what everybody may; remove one of the two".into(),
+        ),
+        (
+            role(&format!("name = \"anonymous\"\nmembers = [\"alice\"]\n{allow}")),
+            "3: auth.role.members: everybody is in the role \"anonymous\", logged in or not; remove its members".into(),
+        ),
+        (
+            role("name = \"x\"\nallow = [{ repositories = [\"**\"], actions = [] }]"),
+            "3: auth.role.allow.actions: the list is empty; it needs at least one".into(),
+        ),
+        (
+            role("name = \"x\"\nallow = [{ repositories = [\"**\"], actions = [\"pul\"] }]"),
+            "3: auth.role.allow.actions: \"pul\" is not known; did you mean \"pull\"?".into(),
+        ),
+        (
+            role("name = \"x\"\nallow = [{ repositories = [\"docker.io/nginx\"], actions = [\"pull\"] }]"),
+            "3: auth.role.allow.repositories: \"docker.io/nginx\" matches no repository: a name of one part is library/NAME here; \
+             write \"docker.io/library/nginx\""
+                .into(),
+        ),
+        (
+            role("name = \"x\"\nallow = [{ actions = [\"pull\"] }]"),
+            "3: auth.role.allow.repositories: say for which repositories, like repositories = [\"team/**\"]; [\"**\"] is all of them"
+                .into(),
+        ),
+        (
+            role("name = \"x\"\nallow = [{ repositories = [\"**\"] }]"),
+            "3: auth.role.allow.actions: say what is allowed, like actions = [\"pull\", \"push\"]".into(),
+        ),
+    ] {
+        assert_eq!(Desk::with_file(&text).faults(), [format!("config.toml:{fault}")], "{text}");
+    }
+}
+
+#[test]
 fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
     let table = [
         ("[server]\nlisen = []", "2: unknown key `server.lisen`; did you mean `listen`?"),
@@ -106,7 +166,6 @@ fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
             "[auth]\nhtpasswd = \"/nowhere/users\"",
             "2: auth.htpasswd: \"/nowhere/users\" cannot be read: No such file or directory (os error 2)",
         ),
-        ("[[auth.role]]\nname = \"x\"", "1: auth.role: not in this version; remove it"),
         (
             "[log]\nlevel = \"loud\"",
             "2: log.level: \"loud\" is no level; write \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or by part: \"info,hyper=debug\"",
