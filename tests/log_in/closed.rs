@@ -127,7 +127,7 @@ async fn an_answer_kept_in_memory_is_given_to_those_alone_who_may_have_it() {
     let role = |member: &str, pattern: &str| {
         let rights = Rights { pull: true, push: true, ..Rights::default() };
         let allow = vec![Allow { repositories: Patterns::new(&[pattern]).unwrap(), rights }];
-        Role { name: member.to_owned(), members: Patterns::new(&[member]).unwrap(), allow }
+        Role { name: member.to_owned(), place: None, members: Patterns::new(&[member]).unwrap(), allow }
     };
     let app = App::with(|settings| {
         settings.auth.anonymous = Some(Anonymous { pull: false, push: false, delete: false });
