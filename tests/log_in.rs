@@ -3,6 +3,8 @@
 #[path = "support/app/mod.rs"]
 mod app;
 
+#[path = "log_in/accounts.rs"]
+mod accounts;
 #[path = "log_in/audit.rs"]
 mod audit;
 #[path = "log_in/closed.rs"]

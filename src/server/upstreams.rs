@@ -21,7 +21,7 @@ pub async fn list(State(server): State<Arc<Server>>, request: Request) -> Respon
 }
 
 impl Server {
-    /// Who may look after the registry itself shows name and password: it is in no token.
+    /// Who may look after the registry itself shows name and password, or a personal token: it is in no token that was made for repositories.
     async fn admit_admin(&self, parts: &http::request::Parts) -> Result<(), Refusal> {
         let caller = self.caller(parts, false, &[]).await?;
         match judge_admin(&self.policy.rules(), &caller.who) {

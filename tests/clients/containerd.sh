@@ -60,6 +60,33 @@ pulls_securely() {
   pulled /etc/containerd/certs.d "$SECURE/library/multi:1" "$MULTI"
 }
 
+# By name and token, and by the header of a hosts.toml, which takes the token alone.
+robot_pushes_until_it_is_revoked() {
+  local token folder
+  token=$(entrepot token create --robot ci --allow pull,push='team/**' 2>/dev/null)
+  ctr images tag --force docker.io/library/small:1 "$ADDRESS/team/robot:1"
+  ctr images tag --force docker.io/library/small:1 "$ADDRESS/other/robot:1"
+  ctr images push --plain-http --user "ci:$token" "$ADDRESS/team/robot:1"
+  hosted team/robot 1
+  refused ctr images push --plain-http --user "ci:$token" "$ADDRESS/other/robot:1"
+  folder=$(mktemp -d "$WORK/hosts-XXXX")
+  mkdir "$folder/$ADDRESS"
+  cat >"$folder/$ADDRESS/hosts.toml" <<EOF
+server = "http://127.0.0.1:1"
+[host."http://$ADDRESS"]
+  capabilities = ["pull", "resolve", "push"]
+  [host."http://$ADDRESS".header]
+    Authorization = "Bearer $token"
+EOF
+  ctr images tag --force docker.io/library/small:1 "$ADDRESS/team/header:1"
+  ctr images push --hosts-dir "$folder" "$ADDRESS/team/header:1"
+  hosted team/header 1
+  entrepot token revoke "$token"
+  ctr images tag --force docker.io/library/small:1 "$ADDRESS/team/robot:2"
+  refused ctr images push --plain-http --user "ci:$token" "$ADDRESS/team/robot:2"
+  refused ctr images push --hosts-dir "$folder" "$ADDRESS/team/robot:2"
+}
+
 pulls_all_again() {
   forget_images
   pulled "$DOCKER_IO" docker.io/library/debian:12 "$DEBIAN"
@@ -83,6 +110,7 @@ containerd_cases() {
   check "a registry that is not configured is not answered for" refused ctr images pull --hosts-dir "$DEFAULT" registry.invalid/library/multi:1
   check "an image is pushed with the right password alone" pushed
   check "over HTTPS, once the CA is where /connect says, an image is pulled" pulls_securely
+  check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
 
   stop_upstream
   check "everything is pulled again with the upstream stopped" pulls_all_again

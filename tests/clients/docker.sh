@@ -37,7 +37,11 @@ prints() {
   same "output" "$expected" "$(runs "$@")"
 }
 
-log_in() { docker login --username admin --password-stdin "$ADDRESS" <<<"$1"; }
+# log_in PASSWORD [USER]
+log_in() { docker login --username "${2:-admin}" --password-stdin "$ADDRESS" <<<"$1"; }
+
+# kept: what Docker keeps of the log-in, as the user and the password it would show, then the identity token.
+kept() { jq -r --arg at "$ADDRESS" '.auths[$at] | (.auth // "" | @base64d), (.identitytoken // "-")' "$DOCKER_CONFIG/config.json"; }
 
 # pushes SOURCE REPOSITORY TAG: tags, pushes, and the hosted store has it whole.
 pushes() {
@@ -68,6 +72,42 @@ pulls_all_again() {
 
 logs_in_and_back_out() {
   refused log_in "wrong-password"
+  log_in "$PASSWORD"
+  docker logout "$ADDRESS"
+  refused docker push "$ADDRESS/team/app:1"
+  log_in "$PASSWORD"
+  refused grep -F "$PASSWORD" <(kept)
+  same "identity token" 3 "$(kept | tail -n 1 | tr . '\n' | wc -l)"
+}
+
+# A robot that may push to its own repositories alone, and is gone when its token is.
+robot_pushes_until_it_is_revoked() {
+  local token
+  token=$(entrepot token create --robot ci --allow pull,push='team/**' 2>/dev/null)
+  refused log_in "${token%?}x" ci
+  log_in "$token" ci
+  same "kept" "ci:$token" "$(kept | head -n 1)"
+  docker tag "$ADDRESS/small:1" "$ADDRESS/team/robot:1"
+  docker tag "$ADDRESS/small:1" "$ADDRESS/other/robot:1"
+  pushes "$ADDRESS/team/robot:1" team/robot 1
+  docker pull "$ADDRESS/team/robot:1"
+  refused docker push "$ADDRESS/other/robot:1"
+  entrepot token revoke "$token"
+  refused docker push "$ADDRESS/team/robot:1"
+  log_in "$PASSWORD"
+}
+
+# A changed password ends what was logged in with the old one.
+changed_password_logs_out() {
+  entrepot user add carol --password-stdin <<<"first"
+  log_in first carol
+  pushes "$ADDRESS/small:1" team/carol 1
+  entrepot user passwd carol --password-stdin <<<"second"
+  refused docker push "$ADDRESS/team/carol:1"
+  log_in second carol
+  pushes "$ADDRESS/small:1" team/carol 1
+  entrepot user remove carol
+  refused docker push "$ADDRESS/team/carol:1"
   log_in "$PASSWORD"
 }
 
@@ -114,6 +154,8 @@ docker_cases() {
   check "a push without log-in is refused" refused docker push "$ADDRESS/team/app:1"
   check "log-in fails with a wrong password and works with the right one" logs_in_and_back_out
   check "an image is pushed" pushes "$ADDRESS/small:1" team/app 1
+  check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
+  check "a changed password logs out, a removed user is out" changed_password_logs_out
   check "a large image is pushed" pushes debian:12 team/base 1
   check "the same image is pushed under a second name" pushes debian:12 team/second 1
   check "what was pulled through the address is pushed back under the same name" pushes_back small 1

@@ -12,6 +12,20 @@ log_in() { helm registry login "$ADDRESS" --plain-http --username admin --passwo
 logs_in_and_back_out() {
   refused log_in wrong-password
   log_in "$PASSWORD"
+  helm registry logout "$ADDRESS"
+  refused helm push "$WORK/app-0.1.0.tgz" "oci://$ADDRESS/team/charts" --plain-http
+  log_in "$PASSWORD"
+}
+
+robot_pushes_until_it_is_revoked() {
+  local token
+  token=$(entrepot token create --robot ci --allow pull,push='team/**' 2>/dev/null)
+  helm registry login "$ADDRESS" --plain-http --username ci --password-stdin <<<"$token"
+  pushes 0.1.0 team/robot 0.1.0
+  refused helm push "$WORK/app-0.1.0.tgz" "oci://$ADDRESS/other" --plain-http
+  entrepot token revoke "$token"
+  refused helm push "$WORK/app-0.2.0.tgz" "oci://$ADDRESS/team/robot" --plain-http
+  log_in "$PASSWORD"
 }
 
 pushes() {
@@ -51,6 +65,7 @@ check "a chart of the upstream's is pulled at the address itself" pulls charts/a
 check "a chart of the upstream's is rendered" renders docker.io/charts/app
 check "a push without log-in is refused" refused helm push "$WORK/app-0.1.0.tgz" "oci://$ADDRESS/team/charts" --plain-http
 check "log-in fails with a wrong password and works with the right one" logs_in_and_back_out
+check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
 check "a chart is pushed" pushes 0.1.0 team/charts 0.1.0
 check "a second version is pushed" pushes 0.2.0 team/charts 0.2.0
 check "a version with a plus is pushed under a tag without one" pushes 0.3.0+build.1 team/charts 0.3.0_build.1

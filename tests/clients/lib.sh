@@ -196,6 +196,9 @@ restart_entrepot() {
   start_entrepot
 }
 
+# entrepot COMMAND…: a command for the server that runs here.
+entrepot() { "$ENTREPOT" "$@" --config "$WORK/entrepot.toml"; }
+
 # digest_at ADDRESS REPOSITORY REFERENCE [CURL OPTION…]: the digest that a HEAD tells.
 digest_at() {
   local url="http://$1/v2/$2/manifests/$3"

@@ -28,6 +28,27 @@ logs_in() {
   podman login --username admin --password "$PASSWORD" "$ADDRESS"
 }
 
+robot_pushes_until_it_is_revoked() {
+  local token
+  token=$(entrepot token create --robot ci --allow pull,push='team/**' 2>/dev/null)
+  podman login --username ci --password "$token" "$ADDRESS"
+  pushes docker.io/library/multi:1 team/robot 1
+  refused podman push docker.io/library/multi:1 "$ADDRESS/other/robot:1"
+  entrepot token revoke "$token"
+  refused podman push docker.io/library/multi:1 "$ADDRESS/team/robot:2"
+  podman logout "$ADDRESS"
+  podman login --username admin --password "$PASSWORD" "$ADDRESS"
+}
+
+# What `docker login` keeps instead of the password does for podman too.
+takes_dockers_log_in() {
+  local refresh
+  refresh=$(curl -fsS -u "admin:$PASSWORD" "http://$ADDRESS/token?service=entrepot&offline_token=true" | jq -r .refresh_token)
+  jq -n --arg at "$ADDRESS" --arg token "$refresh" '{auths: {($at): {auth: ("admin:" | @base64), identitytoken: $token}}}' >"$WORK/docker.json"
+  podman push --authfile "$WORK/docker.json" docker.io/library/multi:1 "$ADDRESS/team/identity:1"
+  hosted team/identity 1
+}
+
 # pushes SOURCE REPOSITORY TAG
 pushes() {
   podman push "$1" "$ADDRESS/$2:$3"
@@ -75,6 +96,8 @@ check "what was pulled runs" prints "entrepot tests" docker.io/library/multi:1 c
 check "a push without log-in is refused" refused podman push docker.io/library/multi:1 "$ADDRESS/team/app:1"
 check "log-in fails with a wrong password and works with the right one" logs_in
 check "an image is pushed" pushes docker.io/library/multi:1 team/app 1
+check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
+check "a refresh token that docker login keeps is taken" takes_dockers_log_in
 check "a large image is pushed" pushes docker.io/library/debian:12 team/base 1
 check "the same image is pushed under a second name" pushes docker.io/library/debian:12 team/second 1
 check "what was pulled through the address is pushed back under the same name" pushes_back small 1

@@ -41,6 +41,27 @@ wrong_password() {
   refused skopeo copy --dest-creds admin:wrong --dest-tls-verify=false "oci:$WORK/layout:1" "docker://$ADDRESS/team/wrong:1"
 }
 
+robot_pushes_until_it_is_revoked() {
+  local token
+  token=$(entrepot token create --robot ci --allow pull,push='team/**' 2>/dev/null)
+  robot_copies() { skopeo copy --all --dest-creds "ci:$token" --dest-tls-verify=false "oci:$WORK/layout:1" "docker://$ADDRESS/$1"; }
+  robot_copies team/robot:1
+  hosted team/robot 1
+  refused robot_copies other/robot:1
+  entrepot token revoke "$token"
+  refused robot_copies team/robot:2
+}
+
+# `skopeo login`, and what it keeps.
+logs_in() {
+  refused skopeo login --tls-verify=false --username admin --password wrong "$ADDRESS"
+  skopeo login --tls-verify=false --username admin --password-stdin "$ADDRESS" <<<"$PASSWORD"
+  skopeo copy --all --dest-tls-verify=false "oci:$WORK/layout:1" "docker://$ADDRESS/team/logged-in:1"
+  hosted team/logged-in 1
+  skopeo logout "$ADDRESS"
+  refused skopeo copy --all --dest-tls-verify=false "oci:$WORK/layout:1" "docker://$ADDRESS/team/logged-in:2"
+}
+
 lists_tags() {
   same "tags" "1" "$(skopeo list-tags "${HERE[@]}" "docker://$ADDRESS/team/multi" | jq -r '.Tags[]')"
   same "tags upstream" "12" "$(skopeo list-tags "${HERE[@]}" "docker://$ADDRESS/docker.io/library/debian" | jq -r '.Tags[]')"
@@ -80,6 +101,8 @@ check "an image is copied through it" skopeo copy docker://docker.io/library/deb
 check "an index is copied with all its platforms" pulls_index
 check "a push with a wrong password is refused" wrong_password
 check "an index is pushed with all its platforms" pushes_index
+check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
+check "log-in fails with a wrong password, works with the right one, and ends with log-out" logs_in
 check "an index is copied to a second name" copies_within
 check "what came from upstream is pushed back under the same name" pushes_back small 1
 check "an index whose platforms came from upstream is pushed back" pushes_back multi 1

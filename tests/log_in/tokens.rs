@@ -45,7 +45,7 @@ async fn a_wrong_password_fails_where_clients_log_in() {
     let granted = app.anonymous().token_form(&form("alice-password")).await.expect(200);
     let token = granted.json()["access_token"].as_str().unwrap().to_owned();
     app.anonymous().with_token(&token).get("/v2/").await.expect(200);
-    let refused = app.anonymous().token_form(&[("grant_type", "refresh_token"), ("refresh_token", "x")]).await;
+    let refused = app.anonymous().token_form(&[("grant_type", "client_credentials"), ("refresh_token", "x")]).await;
     assert!((400..500).contains(&refused.status) && !refused.message().is_empty());
 }
 
