@@ -128,7 +128,8 @@ impl<S> Edge<S> {
                 continue;
             };
             bind::tune(&stream);
-            let served = connection::serve(stream, client, place, self.service.clone(), self.limits.clone(), self.leave.clone());
+            // Boxed, because each future around it would hold it twice: as what it was given, and as what it waits for.
+            let served = Box::pin(connection::serve(stream, client, place, self.service.clone(), self.limits.clone(), self.leave.clone()));
             let cut = self.cut.clone();
             self.connections.spawn(async move {
                 cut.run_until_cancelled(served).await;
