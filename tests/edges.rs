@@ -20,9 +20,12 @@ use entrepot::server::listen::{ClientAddress, bind, serve};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+
+/// Held by whoever measures the memory of this process, which all tests here share.
+static MEMORY: Mutex<()> = Mutex::const_new(());
 
 /// Longer than every deadline here, even on a busy machine.
 const LONG: Duration = Duration::from_secs(20);
@@ -320,6 +323,7 @@ async fn what_runs_too_long_after_the_signal_is_cut_and_counted() {
 #[tokio::test]
 async fn an_idle_connection_and_its_client_cost_at_most_32_kib() {
     const MANY: usize = 2000;
+    let _alone = MEMORY.lock().await;
     let server = Server::start(Limits { connections: 2 * MANY, connections_per_address: 2 * MANY, ..patient() }).await;
     let mut held = Vec::with_capacity(2 * MANY);
     let mut before = 0;

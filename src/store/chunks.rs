@@ -17,8 +17,9 @@ use futures_util::Stream;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
-/// For a reader that stalled, for any other, and for one that took `EARNED` bytes without a stall: the kernel's buffers
-/// take some megabytes from every reader at once, so the first bytes tell nothing about it.
+/// For a reader that stalled or has yet to take anything, as HTTP/2 asks for a chunk before there is a window for it; for any other;
+/// and for one that took `EARNED` bytes without a stall: the kernel's buffers take some megabytes from every reader at once, so the first
+/// bytes tell nothing about it.
 const SMALLEST: usize = 32 * 1024;
 const USUAL: usize = 64 * 1024;
 const LARGEST: usize = 256 * 1024;
@@ -84,7 +85,7 @@ impl Chunks {
 
     /// Sizes the next chunk by how the last one left, and finds a buffer for it.
     fn buffer(&mut self) -> BytesMut {
-        let (mut spare, mut prompt) = (None, true);
+        let (mut spare, mut prompt) = (None, false);
         if let Some(Given { bytes, when }) = self.given.take() {
             let size = bytes.len() as u64;
             spare = bytes.try_into_mut().ok();
@@ -169,6 +170,8 @@ impl Stream for Chunks {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt;
+
     use super::*;
 
     #[test]
@@ -177,5 +180,13 @@ mod tests {
         assert_eq!(next_size(true, EARNED - 1), USUAL);
         assert_eq!(next_size(true, EARNED), LARGEST);
         assert_eq!(next_size(false, 0), SMALLEST);
+    }
+
+    #[tokio::test]
+    async fn the_first_chunk_is_small_because_nobody_may_take_it() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let first = Chunks::new(Arc::new(file), 0..1 << 20).next().await.unwrap().unwrap();
+        assert_eq!(first.len(), SMALLEST);
     }
 }

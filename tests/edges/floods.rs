@@ -33,6 +33,7 @@ async fn flood(flood: Flood, address: SocketAddr) {
 /// SEC-43, C6: floods of frames that cost their sender nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rustsec_2024_0003_no_flood_of_frames_fills_the_memory_or_shuts_others_out() {
+    let _alone = MEMORY.lock().await;
     for kind in Flood::ALL {
         let server = Server::start(limits()).await;
         let before = resident_kib();
@@ -53,6 +54,7 @@ async fn rustsec_2024_0003_no_flood_of_frames_fills_the_memory_or_shuts_others_o
 /// C2: who reads nothing of a large answer is given little of it, and is cut; all of them are.
 #[tokio::test]
 async fn fifty_who_read_nothing_are_all_cut_and_cost_little() {
+    let _alone = MEMORY.lock().await;
     let mut server = Server::start(limits()).await;
     let before = resident_kib();
     let mut stalled = Vec::new();
@@ -74,6 +76,7 @@ async fn fifty_who_read_nothing_are_all_cut_and_cost_little() {
 /// C4: headers that are too large are not kept until they end, which they never do.
 #[tokio::test]
 async fn axum_2741_fifty_unfinished_headers_of_380_kb_cost_little() {
+    let _alone = MEMORY.lock().await;
     let server = Server::start(patient()).await;
     let line = format!("X-Large: {}\r\n", "x".repeat(989));
     let text = format!("GET /ok HTTP/1.1\r\nHost: x\r\n{}", line.repeat(380));

@@ -136,7 +136,8 @@ impl<S> Edge<S> {
             };
             bind::tune(&stream);
             let (service, limits, tls) = (self.service.clone(), self.limits.clone(), self.tls.clone());
-            let served = connection::serve(stream, client, place, service, limits, tls, self.leave.clone());
+            // Boxed, because each future around it would hold it twice: as what it was given, and as what it waits for.
+            let served = Box::pin(connection::serve(stream, client, place, service, limits, tls, self.leave.clone()));
             let cut = self.cut.clone();
             self.connections.spawn(async move {
                 cut.run_until_cancelled(served).await;

@@ -9,9 +9,14 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop;
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
+
+/// So many bytes read are one step of the 128 that tokio lets a task go before others have their turn. Frames of nine bytes come by the
+/// thousand in one read, and each is work.
+const STEP: usize = 128;
 
 pub(super) struct Wire {
     inner: TcpStream,
@@ -72,10 +77,24 @@ impl AsyncRead for Wire {
         }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        let count = buffer.filled().len() - before;
+        if count > 0 {
             self.pulse.heard(Instant::now());
+            spend(count / STEP, cx);
         }
         read
+    }
+}
+
+/// Takes steps from the task that is polled, as far as it has any.
+fn spend(steps: usize, cx: &mut Context<'_>) {
+    for _ in 0..steps {
+        if !coop::has_budget_remaining() {
+            return;
+        }
+        if let Poll::Ready(step) = coop::poll_proceed(cx) {
+            step.made_progress();
+        }
     }
 }
 
