@@ -71,7 +71,7 @@ impl Server {
             .route("/pauses", get(pauses))
             .route("/upload", post(upload))
             .with_state(tell);
-        let cut = tokio::spawn(serve(vec![listener], service, limits, Networks::default(), async {
+        let cut = tokio::spawn(serve(vec![listener], service, limits, Networks::default(), None, async {
             let _ = stopped.await;
         }));
         Server { address, stop, cut, events }

@@ -66,6 +66,16 @@ pub(super) struct Known {
     pub stamp: Arc<str>,
 }
 
+impl Known {
+    /// Who needs no password, and may not even be in the file.
+    pub fn by_certificate(name: &Arc<str>) -> Known {
+        Known { name: name.clone(), stamp: CERTIFIED.into() }
+    }
+}
+
+/// The stamp of tokens of users whom a client certificate names. No hash has it: those are longer.
+pub(super) const CERTIFIED: &str = "certificate";
+
 impl Users {
     /// Opens the users of the data folder, or of the configured file. At the first start an `admin` is made; its made-up
     /// password is returned to be shown. Reads and writes small files and may hash once, so it blocks.

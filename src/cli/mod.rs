@@ -11,6 +11,7 @@ mod prefetch;
 mod prune;
 mod serve;
 mod tags;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,13 @@ fn run(command: Command) -> ExitCode {
         Command::Unpin(arguments) => with_settings(&arguments.asked.sources(), |settings| tags::unpin(settings, arguments)),
         Command::Gc(arguments) => with_settings(&arguments.asked.sources(), |settings| care::gc(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
+        Command::Tls(arguments) => match tls::run(arguments.command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("entrepot: {why}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());
             ran.map_or(ExitCode::FAILURE, ExitCode::from)

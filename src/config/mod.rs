@@ -15,6 +15,7 @@ mod reader;
 mod sections;
 mod settings;
 mod show;
+mod tls;
 mod tree;
 mod upstreams;
 mod values;
@@ -29,6 +30,7 @@ pub use load::{Loaded, Overrides, Sources, load};
 pub use networks::Networks;
 pub use pattern::Patterns;
 pub use settings::*;
+pub use tls::certificate_hosts;
 
 /// The annotated default: every key with its default, explained for a person.
 pub const ANNOTATED: &str = include_str!("../../config.toml");

@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::answers::Refusal;
+use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
 use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
@@ -17,8 +18,8 @@ pub struct Caller {
     pub who: Who,
     /// Set when a token came.
     pub claims: Option<Arc<Claims>>,
-    /// Whether any credentials came at all.
-    presented: bool,
+    /// Whether the request itself had any credentials: the certificate of its connection is none.
+    pub presented: bool,
 }
 
 /// What is to be done, and where.
@@ -81,6 +82,8 @@ impl Server {
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
         match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
+            // Nothing was shown for this request: he too gets a token, which tells a push from a pull.
+            Credentials::Certificate(name) => Ok(Caller { who: Who::User(name), claims: None, presented: false }),
             Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
                 Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
                 Err(_) => {
@@ -111,6 +114,7 @@ impl Server {
     pub fn recall(&self, parts: &Parts) -> Option<Caller> {
         let caller = match credentials(parts) {
             Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
+            Credentials::Certificate(name) => Caller { who: Who::User(name), claims: None, presented: false },
             Credentials::Bearer(token) => {
                 let claims = self.tokens.verify(token.reveal()).ok()?;
                 Caller { who: claims.who.clone(), claims: Some(claims), presented: true }
@@ -183,9 +187,13 @@ impl Server {
     }
 }
 
-/// What the request says of who sent it.
+/// What a request says of who sent it. What it says itself goes over the connection's certificate.
 pub fn credentials(parts: &Parts) -> Credentials {
-    Credentials::parse(parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
+    let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    match (Credentials::parse(header), parts.extensions.get::<CertificateUser>()) {
+        (Credentials::None, Some(CertificateUser(name))) => Credentials::Certificate(name.clone()),
+        (given, _) => given,
+    }
 }
 
 fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {
