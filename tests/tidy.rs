@@ -18,7 +18,9 @@ const FLOORS: &[&[&str]] = &[
 /// Outside crates, the rooms that may name them, and why no other.
 const CONFINED: &[(&[&str], &[&str], &str)] = &[
     (&["sled", "crc32fast", "postcard", "flume"], &["index"], "how facts are kept is known to one room, so that the engine can be changed"),
-    (&["reqwest", "rustls", "http_auth", "addr"], &["upstream"], "one room dials out, so that one place guards credentials and addresses"),
+    (&["reqwest", "http_auth", "addr"], &["upstream"], "one room dials out, so that one place guards credentials and addresses"),
+    (&["rustls"], &["upstream", "server"], "TLS is spoken where bytes leave and where they come in"),
+    (&["tokio_rustls", "rcgen", "x509_parser", "if_addrs"], &["server"], "certificates are made, shown and read at the edge"),
     (&["bcrypt", "jsonwebtoken", "aws_lc_rs"], &["auth"], "secrets are checked in one place"),
     (&["hyper", "hyper_util", "socket2"], &["server"], "only the edge knows connections"),
     (&["axum"], &["server", "web"], "what a registry does has no word of HTTP"),

@@ -67,6 +67,7 @@ async fn holder(users: &Users, rules: &Rules, tokens: &Tokens, request: &TokenRe
     let may_be_foreign = || only_open_pulls(rules, &request.scopes, names);
     match &request.credentials {
         Credentials::None => Ok(None),
+        Credentials::Certificate(name) => Ok(Some(Known::by_certificate(name))),
         Credentials::Basic { user, password } => match users.known(user, password, request.from).await {
             Some(known) => Ok(Some(known)),
             None if may_be_foreign() => Ok(None),

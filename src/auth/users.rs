@@ -85,9 +85,19 @@ impl Known {
 
     /// Whether it was a password that was checked, not a personal token.
     pub fn is_by_password(&self) -> bool {
-        personal::stamped(&self.stamp).is_none()
+        personal::stamped(&self.stamp).is_none() && *self.stamp != *CERTIFIED
     }
 }
+
+impl Known {
+    /// Who needs no password, and may not even be in the file.
+    pub fn by_certificate(name: &Arc<str>) -> Known {
+        Known { name: name.clone(), stamp: CERTIFIED.into(), within: None }
+    }
+}
+
+/// The stamp of tokens of users whom a client certificate names. No hash has it: those are longer.
+const CERTIFIED: &str = "certificate";
 
 impl Users {
     /// Opens the users of the data folder, or of the configured file. At the first start an `admin` is made; its made-up
@@ -160,6 +170,7 @@ impl Users {
     pub(super) fn standing(&self, user: &str, stamp: &str) -> Option<Known> {
         match personal::stamped(stamp) {
             Some(id) => self.by_id(id).filter(|known| *known.name == *user),
+            None if stamp == CERTIFIED => Some(Known::by_certificate(&user.into())),
             None => {
                 let table = self.watched.table();
                 let entry = table.get(user).filter(|entry| *entry.stamp == *stamp)?;

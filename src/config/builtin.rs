@@ -42,7 +42,7 @@ impl Settings {
                     slow_rate: 1024,
                     shutdown: Duration::from_secs(30),
                 },
-                tls: TlsMode::Off,
+                tls: Tls { mode: TlsMode::SelfSigned, hosts: Vec::new(), client_ca: None, require: false },
             },
             storage: Storage { data: PathBuf::from("./data"), reserve: 256 << 20 },
             cache: Cache { offline: false },

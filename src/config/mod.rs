@@ -16,6 +16,7 @@ mod roles;
 mod sections;
 mod settings;
 mod show;
+mod tls;
 mod tree;
 mod upstreams;
 mod values;
@@ -31,6 +32,7 @@ pub use networks::Networks;
 pub use pattern::Patterns;
 pub use roles::{ADMIN, ANONYMOUS, USERS, role_name};
 pub use settings::*;
+pub use tls::certificate_hosts;
 pub use values::duration_text as duration;
 
 /// The annotated default: every key with its default, explained for a person.

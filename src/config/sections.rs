@@ -6,7 +6,7 @@ use super::hosts;
 use super::reader::{Reader, placed_texts};
 use super::roles;
 use super::settings::*;
-use super::tree::Node;
+use super::tls;
 use super::upstreams;
 use super::values::*;
 use crate::oci::Origin;
@@ -46,18 +46,7 @@ fn server(table: &mut Reader<'_>, into: &mut Server) {
         table.context.warn(text.into());
     }
     table.table("limits", |table| limits(table, &mut into.limits));
-    table.table("tls", |table| {
-        table.read("mode", &mut into.tls, tls_mode);
-        table.later(&["certificate", "key", "client_ca", "require"]);
-    });
-}
-
-fn tls_mode(node: Node) -> Read<TlsMode> {
-    text_as(|text| match text {
-        "off" => Ok(TlsMode::Off),
-        "files" | "self-signed" => Err(format!("{text:?} is not in this version; write \"off\"")),
-        _ => Err(format!("{text:?} is not known; write \"off\"")),
-    })(node)
+    table.table("tls", |table| tls::read(table, &mut into.tls));
 }
 
 fn limits(table: &mut Reader<'_>, into: &mut Limits) {

@@ -32,12 +32,31 @@ pub struct Server {
     /// Whose forwarded headers are believed.
     pub trusted_proxies: Networks,
     pub limits: Limits,
-    pub tls: TlsMode,
+    pub tls: Tls,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub mode: TlsMode,
+    /// Names and addresses that our own certificate is for, beside those that this machine knows of.
+    pub hosts: Vec<String>,
+    /// PEM file with the authorities whose certificates name users.
+    pub client_ca: Option<PathBuf>,
+    /// Plain HTTP is refused.
+    pub require: bool,
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     Off,
+    /// PEM files: the certificate with its chain, and its key.
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Made here, by an authority that was made here.
+    SelfSigned,
 }
 
 /// Bounds on connections. Deadlines for what a client does before its request is known.

@@ -36,12 +36,17 @@ impl Settings {
         page.line("slow_rate", size(limits.slow_rate));
         page.line("shutdown", duration(limits.shutdown));
         page.section("[server.tls]");
-        page.line(
-            "mode",
-            match tls {
-                TlsMode::Off => "off",
-            },
-        );
+        let (mode, certificate, key) = match &tls.mode {
+            TlsMode::Off => ("off", String::new(), String::new()),
+            TlsMode::Files { certificate, key } => ("files", path(certificate), path(key)),
+            TlsMode::SelfSigned => ("self-signed", String::new(), String::new()),
+        };
+        page.line("mode", mode);
+        page.line("hosts", texts(&tls.hosts));
+        page.line("certificate", certificate);
+        page.line("key", key);
+        page.line("client_ca", tls.client_ca.as_deref().map(path).unwrap_or_default());
+        page.line("require", tls.require);
     }
 
     fn show_stores(&self, page: &mut Page) {

@@ -8,7 +8,7 @@ use super::keep::{edge, manifest_row};
 use super::tags::{Act, Moved};
 use super::{Error, Kind, Reader, Registry, to_the_end};
 use crate::auth::Who;
-use crate::index::{Change, Lease, Promise};
+use crate::index::{Change, Lease};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 
 /// A manifest that was taken.
@@ -172,14 +172,8 @@ impl Registry {
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
-    pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let hosted = Repository::hosted(name);
-        self.deletes(&hosted)?;
-        if !self.index.linked(&hosted, digest).await? {
-            return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
-        }
-        let unlink = Change::Unlink { repository: hosted, digest: *digest };
-        Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
+    pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest, who: &Who) -> Result<(), Error> {
+        self.change_tags(&Repository::hosted(name), Act::RemoveBlob(*digest), who).await.map(|_| ())
     }
 
     /// Whether pushing under the name changes what mirror clients get from an upstream.

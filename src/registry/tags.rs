@@ -5,6 +5,8 @@ mod cached;
 
 pub(super) use cached::{Purged, purge};
 
+use std::collections::BTreeMap;
+
 use super::{Error, Kind, Registry, now};
 use crate::auth::Who;
 use crate::config::{Redeploy, TagPolicy};
@@ -22,6 +24,8 @@ pub(super) enum Act {
     Remove(Tag),
     /// The manifest goes with every tag that names it.
     RemoveManifest(Digest),
+    /// The blob goes from the repository, and so from every image that has it.
+    RemoveBlob(Digest),
     /// The tag goes unless it was named again since it had this row.
     Expire(Tag, TagRow),
     /// The repository goes with all its tags.
@@ -73,7 +77,9 @@ impl Registry {
     pub(super) async fn change_tags(&self, hosted: &Repository, act: Act, who: &Who) -> Result<Vec<Moved>, Error> {
         match act {
             Act::Name { .. } => self.writable(hosted)?,
-            Act::Remove(_) | Act::RemoveManifest(_) | Act::RemoveRepository | Act::Expire(..) => self.deletes(hosted)?,
+            Act::Remove(_) | Act::RemoveManifest(_) | Act::RemoveBlob(_) | Act::RemoveRepository | Act::Expire(..) => {
+                self.deletes(hosted)?
+            }
         }
         for _ in 0..TRIES {
             let Weighed { expects, changes, moved } = self.weigh(hosted, &act, who).await?;
@@ -119,9 +125,18 @@ impl Registry {
                 }
                 let moved = tags.iter().map(|tag| gone((tag, *digest))).collect();
                 // One that is named meanwhile is judged like the others.
-                let expects = vec![Expect::Manifest(repository(), *digest), Expect::NamedOnlyBy(repository(), *digest, tags)];
+                let mut expects = self.part_of_what_may_change(hosted, digest).await?;
+                expects.extend([Expect::Manifest(repository(), *digest), Expect::NamedOnlyBy(repository(), *digest, tags)]);
                 let changes = vec![Change::RemoveManifest { repository: repository(), digest: *digest, by: by() }];
                 Ok(Weighed { expects, changes, moved })
+            }
+            Act::RemoveBlob(digest) => {
+                if !self.index.linked(hosted, digest).await? {
+                    return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
+                }
+                let expects = self.part_of_what_may_change(hosted, digest).await?;
+                let changes = vec![Change::Unlink { repository: repository(), digest: *digest }];
+                Ok(Weighed { expects, changes, moved: Vec::new() })
             }
             Act::Expire(tag, row) => {
                 if self.index.tag(hosted, tag).await?.as_ref() != Some(row) {
@@ -145,13 +160,31 @@ impl Registry {
         }
     }
 
+    /// Refuses to take a part from an image whose tag must stay as it is. What that relied on.
+    async fn part_of_what_may_change(&self, hosted: &Repository, part: &Digest) -> Result<Vec<Expect>, Error> {
+        let (mut expects, mut images, mut todo) = (Vec::new(), BTreeMap::new(), vec![*part]);
+        while let Some(part) = todo.pop() {
+            let parents = self.index.parents(hosted, &part, usize::MAX).await?;
+            todo.extend(parents.iter().filter(|parent| images.insert(**parent, Vec::new()).is_none()));
+            expects.push(Expect::PartOnlyOf(hosted.clone(), part, parents));
+        }
+        let tags = if images.is_empty() { Vec::new() } else { self.all_tags(hosted).await? };
+        for (tag, row) in tags {
+            let Some(naming) = images.get_mut(&row.digest) else { continue };
+            self.permit(hosted, &tag, Some(row.digest), None)?;
+            naming.push(tag);
+        }
+        expects.extend(images.into_iter().map(|(image, naming)| Expect::NamedOnlyBy(hosted.clone(), image, naming)));
+        Ok(expects)
+    }
+
     fn permit(&self, hosted: &Repository, tag: &Tag, from: Option<Digest>, to: Option<Digest>) -> Result<(), Error> {
         let immutable = |text| Err(Error::new(Kind::TagImmutable, format!("{hosted}:{tag} is immutable here and {text}")));
         match judge(self.policy(hosted), tag, from, to) {
             Ok(()) => Ok(()),
             Err(Stays::ReadOnly) => Err(read_only(hosted)),
             Err(Stays::Immutable) if to.is_some() => immutable("names another image already; push under a new tag"),
-            Err(Stays::Immutable) => immutable("cannot be deleted"),
+            Err(Stays::Immutable) => immutable("cannot be deleted, nor can what it leads to"),
         }
     }
 

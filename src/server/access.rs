@@ -6,6 +6,7 @@ use http::Method;
 use http::request::Parts;
 
 use super::answers::Refusal;
+use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
 use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
@@ -18,8 +19,8 @@ pub struct Caller {
     pub who: Who,
     /// Set when a token came.
     pub claims: Option<Arc<Claims>>,
-    /// Whether any credentials came at all.
-    presented: bool,
+    /// Whether the request itself had any credentials: the certificate of its connection is none.
+    pub presented: bool,
 }
 
 /// What is to be done, and where.
@@ -82,6 +83,8 @@ impl Server {
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
         match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
+            // Nothing was shown for this request: he too gets a token, which tells a push from a pull.
+            Credentials::Certificate(name) => Ok(Caller { who: Who::User(name), claims: None, presented: false }),
             Credentials::Bearer(token) => self.bearer(&token).ok_or_else(|| {
                 Refusal::challenge("the token is not valid here or has expired; log in again", scopes, Some(Fault::InvalidToken))
             }),
@@ -109,6 +112,7 @@ impl Server {
     pub fn recall(&self, parts: &Parts) -> Option<Caller> {
         let caller = match credentials(parts) {
             Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
+            Credentials::Certificate(name) => Caller { who: Who::User(name), claims: None, presented: false },
             Credentials::Bearer(token) => self.bearer(&token)?,
             Credentials::Basic { user, password } => Caller { who: self.users.recall(&user, &password)?, claims: None, presented: true },
             Credentials::Unknown => return None,
@@ -187,9 +191,13 @@ impl Server {
     }
 }
 
-/// What the request says of who sent it.
+/// What a request says of who sent it. What it says itself goes over the connection's certificate.
 pub fn credentials(parts: &Parts) -> Credentials {
-    Credentials::parse(parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
+    let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    match (Credentials::parse(header), parts.extensions.get::<CertificateUser>()) {
+        (Credentials::None, Some(CertificateUser(name))) => Credentials::Certificate(name.clone()),
+        (given, _) => given,
+    }
 }
 
 fn granted(claims: &Claims, wish: &Wish<'_>) -> bool {

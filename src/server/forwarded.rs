@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{Extensions, HeaderMap, HeaderName, Request, Uri};
 
-use super::listen::ClientAddress;
+use super::listen::{CertificateUser, ClientAddress, Secure};
 use crate::config::Networks;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -80,6 +80,16 @@ fn named<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     text.or_else(|| headers.get(HOST).and_then(|value| value.to_str().ok())).and_then(host)
 }
 
+/// Whether nobody could read the request on its way here, as far as is known.
+pub fn is_secure(parts: &Parts) -> bool {
+    scheme(&parts.extensions) == "https"
+}
+
+fn scheme(extensions: &Extensions) -> &'static str {
+    let came = if extensions.get::<Secure>().is_some() { "https" } else { "http" };
+    extensions.get::<Forwarded>().and_then(|forwarded| forwarded.scheme).unwrap_or(came)
+}
+
 /// How the client reached us, as a URL without a slash at its end.
 pub fn reached(parts: &Parts) -> String {
     url(&parts.uri, &parts.headers, &parts.extensions)
@@ -87,7 +97,7 @@ pub fn reached(parts: &Parts) -> String {
 
 fn url(uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> String {
     let forwarded = extensions.get::<Forwarded>();
-    let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
+    let scheme = scheme(extensions);
     let host = forwarded.and_then(|forwarded| forwarded.host.as_deref()).or_else(|| named(uri, headers));
     format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
@@ -119,6 +129,10 @@ impl Proxies {
         let (client, forwarded) = read(peer.ip(), &self.trusted, request.headers());
         if client != peer.ip() {
             request.extensions_mut().insert(ClientAddress(SocketAddr::new(client, 0)));
+        }
+        if self.trusted.contains(peer.ip()) {
+            // The certificate is the proxy's: it does not say who the client is.
+            request.extensions_mut().remove::<CertificateUser>();
         }
         if forwarded != Forwarded::default() {
             request.extensions_mut().insert(forwarded);

@@ -23,7 +23,7 @@ impl Server {
     /// `/v2/`: without valid credentials always the challenge, so that log-ins tell the truth.
     pub async fn base_route(&self, parts: &Parts) -> Result<Response, Refusal> {
         let caller = self.caller(parts, false, &[]).await?;
-        if caller.claims.is_none() && caller.who == Who::Anonymous {
+        if caller.claims.is_none() && (caller.who == Who::Anonymous || !caller.presented) {
             return Err(Refusal::challenge("this is a registry: clients get a token (an anonymous one will do) and come back", &[], None));
         }
         if caller.claims.is_none() {

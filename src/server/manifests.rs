@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WARNING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
 use super::access::Wish;
@@ -175,11 +176,14 @@ fn tag_parameters(parts: &Parts, reference: &Reference) -> Result<Vec<Tag>, Refu
 
 /// The whole body, if it is not longer than `limit`.
 pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let too_large = || Error::new(Kind::ManifestTooLarge, format!("this is larger than the {limit} bytes that are taken"));
+    // Who says so beforehand is told so beforehand.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large().into());
+    }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Error::new(Kind::ManifestTooLarge, format!("this is larger than the {limit} bytes that are taken")).into())
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
         Err(_) => Err(Refusal::Malformed { code: "MANIFEST_INVALID", message: "the request broke off; send it again".into() }),
     }
 }

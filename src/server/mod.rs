@@ -4,6 +4,7 @@ mod access;
 mod answers;
 mod audit;
 mod blobs;
+mod connect;
 mod errors;
 mod forwarded;
 mod hot;
@@ -12,7 +13,9 @@ mod lists;
 mod manifests;
 mod probes;
 mod requests;
+mod required;
 mod search;
+pub mod tls;
 mod token;
 mod unread;
 mod uploads;
@@ -46,6 +49,9 @@ pub struct Server {
     tokens: Arc<Tokens>,
     policy: Arc<Policy>,
     external_url: Option<String>,
+    tls: Option<Arc<tls::Tls>>,
+    /// Plain HTTP is refused.
+    require: bool,
     proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
@@ -59,6 +65,7 @@ impl Server {
         users: Arc<Users>,
         tokens: Arc<Tokens>,
         policy: Arc<Policy>,
+        tls: Option<Arc<tls::Tls>>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
         Arc::new(Server {
@@ -67,6 +74,8 @@ impl Server {
             tokens,
             policy,
             external_url: settings.server.external_url.clone(),
+            tls,
+            require: settings.server.tls.require,
             proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,
             hot: hot::Hot::default(),
@@ -83,9 +92,12 @@ impl Server {
             .route("/metrics", get(probes::metrics))
             .route("/token", get(token::by_query).post(token::by_form))
             .route("/api/v1/upstreams", get(upstreams::list))
+            .route("/connect", get(connect::lines))
+            .route(connect::CA, get(connect::ca))
             .route("/", get(probes::landing))
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), required::check))
             .layer(axum::middleware::from_fn(requests::observe))
             // The outermost: whatever asks who the client is comes after it.
             .layer(MapRequestLayer::new(move |request: Request| proxies.settle(request)))
@@ -135,10 +147,12 @@ impl Server {
 
     /// How clients reach this server, without a slash at its end.
     fn base(&self, parts: &Parts) -> String {
-        match &self.external_url {
-            Some(url) => url.clone(),
-            None => forwarded::reached(parts),
-        }
+        self.external_url.clone().unwrap_or_else(|| forwarded::reached(parts))
+    }
+
+    /// The address by which clients name this server, as image names begin with it.
+    fn host(&self, parts: &Parts) -> String {
+        self.base(parts).split("//").last().unwrap_or_default().to_owned()
     }
 }
 

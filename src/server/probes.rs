@@ -63,8 +63,6 @@ fn tell_limits(upstream: &UpstreamState) {
 /// `GET /`: where one is, and what to try next.
 pub async fn landing(State(server): State<Arc<Server>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let base = server.base(&parts);
-    let host = base.split("//").last().unwrap_or(&base);
     let totals = server.registry.index().totals().await.unwrap_or_default();
-    super::welcome::welcome(host, &base, totals, server.started.elapsed()).into_response()
+    super::welcome::welcome(&server.host(&parts), &server.base(&parts), totals, server.started.elapsed()).into_response()
 }

@@ -64,6 +64,7 @@ fn shape(path: &str) -> &'static str {
         "/v1/search" | "/v1/_ping" => "search",
         "/token" => "token",
         "/healthz" | "/readyz" | "/metrics" => "probe",
+        "/connect" | "/connect/ca.crt" => "connect",
         "/api/v1/upstreams" => "api",
         _ => kinds.iter().find(|(part, _)| path.contains(part)).map_or("other", |(_, kind)| kind),
     }

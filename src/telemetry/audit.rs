@@ -197,3 +197,56 @@ pub fn account(event: &'static str, account: &str, from: &str, to: &str, by: By<
 fn text(digest: Option<Digest>) -> String {
     digest.map(|digest| digest.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The fields of the one event that is told.
+    fn told(tell: impl FnOnce()) -> Value {
+        let paper = Paper::default();
+        let writer = paper.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, tell);
+        let line: Value = serde_json::from_slice(&paper.0.lock().unwrap()).unwrap();
+        assert_eq!((&line["target"], &line["level"]), (&json!("audit"), &json!("INFO")));
+        line["fields"].clone()
+    }
+
+    #[test]
+    fn an_account_is_told_with_what_it_was_and_is_and_by_whom() {
+        let by = By { user: "admin", client: Some([192, 0, 2, 1].into()) };
+        let fields = told(|| account("role-granted", "alice", "", "developers", by));
+        let expected = json!({ "event": "role-granted", "outcome": "done", "user": "admin", "client": "192.0.2.1",
+            "account": "alice", "to": "developers" });
+        assert_eq!(fields, expected);
+    }
+
+    #[test]
+    fn what_the_server_lets_go_by_itself_is_told_with_why() {
+        let digest = Digest::of(b"x");
+        let fields = told(|| pruned(By::SERVER, &"team/app", &"v1", digest, "is older than 90 days"));
+        let (digest, why) = (digest.to_string(), "is older than 90 days");
+        let expected = json!({ "event": "prune", "outcome": "done", "user": "entrepot", "repository": "team/app", "reference": "v1",
+            "digest": digest, "from": digest, "why": why });
+        assert_eq!(fields, expected);
+    }
+}

@@ -211,6 +211,14 @@ mod tests {
     }
 
     #[test]
+    fn audit_events_are_there_at_every_level_unless_they_are_switched_off() {
+        for (filter, lines) in [("off", 1), ("error", 1), ("warn,audit=off", 0)] {
+            let text = logged(Options { filter, json: false, requests_from: None }, || tracing::info!(target: "audit", event = "push"));
+            assert_eq!(text.lines().count(), lines, "{filter}: {text}");
+        }
+    }
+
+    #[test]
     fn a_terminal_that_stands_still_holds_nobody_up_and_what_is_dropped_is_counted() {
         let paper = Paper::default();
         let (queue, worker) = queue(paper.clone(), 10);

@@ -8,6 +8,7 @@ use super::request::Teller;
 use crate::auth::{Account, KeptAllow, KeptToken, Policy};
 use crate::config::ADMIN;
 use crate::registry::Registry;
+use crate::telemetry::audit::{self, By};
 
 /// What is to be done with users.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,13 +72,24 @@ pub enum TokenEvent {
 /// Carries out what is to be done with users.
 pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Teller) -> Result<(), String> {
     let accounts: Vec<Account> = with(&registry, move |policy| {
-        let done = match order {
-            UserOrder::Add { name, hash, roles } => policy.add_user(&name, &hash, &roles, ADMIN),
-            UserOrder::Password { name, hash } => policy.change_password(&name, &hash),
-            UserOrder::Remove { name } => policy.remove_user(&name, ADMIN),
+        let (event, name, roles, done) = match order {
+            UserOrder::Add { name, hash, roles } => {
+                let done = policy.add_user(&name, &hash, &roles, ADMIN);
+                ("user-added", name, roles, done)
+            }
+            UserOrder::Password { name, hash } => {
+                let done = policy.change_password(&name, &hash);
+                ("password-changed", name, Vec::new(), done)
+            }
+            UserOrder::Remove { name } => {
+                let done = policy.remove_user(&name, ADMIN);
+                ("user-removed", name, Vec::new(), done)
+            }
             UserOrder::List => return policy.accounts().map_err(|why| why.to_string()),
         };
-        done.map(|()| Vec::new()).map_err(|why| why.to_string())
+        done.map_err(|why| why.to_string())?;
+        audit::account(event, &name, "", &roles.join(" "), By::LOCAL);
+        Ok(Vec::new())
     })
     .await?;
     for account in accounts {
@@ -90,7 +102,9 @@ pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Tel
 pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: Teller) -> Result<(), String> {
     let events = match order {
         TokenOrder::Create(token) => {
+            let (user, id) = (token.user.clone(), token.id.clone());
             with(&registry, move |policy| policy.add_token(token, ADMIN).map_err(|why| why.to_string())).await?;
+            audit::account("token-created", &user, "", &id, By::LOCAL);
             Vec::new()
         }
         TokenOrder::List(user) => {
@@ -101,7 +115,10 @@ pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: T
         TokenOrder::Revoke(ids) => {
             let revoke = move |policy: &Policy| {
                 let each = ids.into_iter().map(|id| match policy.revoke_token(&id, ADMIN) {
-                    Ok(user) => TokenEvent::Revoked { id, user },
+                    Ok(user) => {
+                        audit::account("token-revoked", &user, &id, "", By::LOCAL);
+                        TokenEvent::Revoked { id, user }
+                    }
                     Err(why) => TokenEvent::Failed { id, why: why.to_string() },
                 });
                 Ok(each.collect())

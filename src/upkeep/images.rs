@@ -12,6 +12,7 @@ use crate::telemetry::audit::{self, Named};
 
 /// Images, or whole repositories, that are to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Names {
     pub names: Vec<String>,
     /// Each is a repository's name, and all of it goes.
@@ -20,6 +21,7 @@ pub struct Names {
 
 /// What is to be copied where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Copy {
     pub from: String,
     pub to: String,

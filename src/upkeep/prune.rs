@@ -18,6 +18,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PruneOrder {
     /// Hosted repositories; all where none is named.
     pub repositories: Vec<String>,

@@ -9,6 +9,7 @@ use crate::auth::{Action, KeptAllow, KeptRole, Members, Policy, Role, Source, Wh
 use crate::config::{ADMIN, ANONYMOUS, Allow};
 use crate::oci::Repository;
 use crate::registry::{Registry, Target};
+use crate::telemetry::audit::{self, By};
 
 /// What is to become of roles.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,26 +102,31 @@ fn carry_out(policy: &Policy, order: RoleOrder) -> Result<Vec<RoleEvent>, String
     let done = match order {
         RoleOrder::List => return Ok(list(policy).into_iter().map(RoleEvent::Rule).collect()),
         RoleOrder::Add { name, members, allow } => {
+            let may = allow.iter().map(|allow| format!("{}={}", allow.actions.join(","), allow.repositories.join(",")));
+            let what = format!("{}: {}", members.join(" "), may.collect::<Vec<_>>().join(" "));
             let role = KeptRole { name: name.clone(), members: members.clone(), allow };
             remarks = policy.add_role(role, ADMIN).map_err(|error| error.to_string())?;
             remarks.extend(absent(policy, &members));
+            audit::account("role-added", &name, "", &what, By::LOCAL);
             format!("{name} added")
         }
         RoleOrder::Grant { name, users } => {
             policy.grant(&name, &users, ADMIN).map_err(|error| error.to_string())?;
             remarks.extend(absent(policy, &users));
+            audit::account("role-granted", &name, "", &users.join(" "), By::LOCAL);
             format!("{name} granted to {}", users.join(", "))
         }
         RoleOrder::Revoke { name, users } => {
             policy.revoke(&name, &users, ADMIN).map_err(|error| error.to_string())?;
+            audit::account("role-revoked", &name, &users.join(" "), "", By::LOCAL);
             format!("{name} revoked from {}", users.join(", "))
         }
         RoleOrder::Remove { name, open } => {
             remarks = policy.remove_role(&name, open, ADMIN).map_err(|error| error.to_string())?;
+            audit::account("role-removed", &name, "", "", By::LOCAL);
             format!("{name} removed")
         }
     };
-    tracing::info!(target: "audit", "role by command: {done}");
     Ok(std::iter::once(RoleEvent::Done(done)).chain(remarks.into_iter().map(RoleEvent::Remark)).collect())
 }
 

@@ -81,6 +81,12 @@ EOF
   refused ctr images push --hosts-dir "$folder" "$ADDRESS/team/robot:2"
 }
 
+pulls_securely() {
+  refused ctr images pull --hosts-dir /etc/containerd/certs.d "$SECURE/library/multi:1"
+  follow "containerd, without a restart"
+  pulled /etc/containerd/certs.d "$SECURE/library/multi:1" "$MULTI"
+}
+
 pulls_all_again() {
   forget_images
   pulled "$DOCKER_IO" docker.io/library/debian:12 "$DEBIAN"
@@ -104,6 +110,7 @@ containerd_cases() {
   check "a registry that is not configured is not answered for" refused ctr images pull --hosts-dir "$DEFAULT" registry.invalid/library/multi:1
   check "an image is pushed with the right password alone" pushed
   check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
+  check "over HTTPS, once the CA is where /connect says, an image is pulled" pulls_securely
 
   stop_upstream
   check "everything is pulled again with the upstream stopped" pulls_all_again

@@ -114,6 +114,28 @@ changed_password_logs_out() {
 # finds TERM NAME: a search at the address names the repository.
 finds() { docker search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$2"; }
 
+# Before the CA is trusted nothing is said in the clear.
+pulls_and_pushes_securely() {
+  refused docker pull "$SECURE/multi:1"
+  follow "Docker, without a restart"
+  pulled "$SECURE/multi:1" "$MULTI"
+  docker login --username admin --password-stdin "$SECURE" <<<"$PASSWORD"
+  docker tag "$SECURE/multi:1" "$SECURE/team/secured:1"
+  docker push "$SECURE/team/secured:1"
+  curl -fsS -u "admin:$PASSWORD" "http://$ADDRESS/v2/team/secured/tags/list" | jq -e '.tags == ["1"]'
+}
+
+# Who has a certificate needs no log-in, and what came through the cache is no reason not to push it.
+pushes_by_certificate() {
+  docker logout "$SECURE"
+  docker pull "$SECURE/debian:12"
+  refused docker push "$SECURE/debian:12"
+  cp "$WORK/ci.crt" "/etc/docker/certs.d/$SECURE/client.cert"
+  cp "$WORK/ci.key" "/etc/docker/certs.d/$SECURE/client.key"
+  docker push "$SECURE/debian:12"
+  hosted debian 12
+}
+
 docker_cases() {
   DEBIAN=$(upstream_digest library/debian 12)
   MULTI=$(upstream_digest library/multi 1)
@@ -138,6 +160,7 @@ docker_cases() {
   check "the same image is pushed under a second name" pushes debian:12 team/second 1
   check "what was pulled through the address is pushed back under the same name" pushes_back small 1
   check "what was pushed is pulled" pulls_hosted team/app 1
+  check "over HTTPS, once the CA is where /connect says, an image is pulled and pushed" pulls_and_pushes_securely
   check "docker search finds what was pushed" finds app team/app
   check "docker search finds what is cached" finds debian debian
 
@@ -150,4 +173,9 @@ docker_cases() {
   start_upstream
   check "with the upstream back it is asked again" pulled "$ADDRESS/docker.io/library/debian:12" "$DEBIAN"
   check "a multi-platform tag is pushed back under the same name" pushes_back multi 1
+
+  make_client_certificate
+  export ENTREPOT_SERVER__TLS__CLIENT_CA=$WORK/clients.crt
+  restart_entrepot
+  check "with a client certificate what came through the cache is pushed back without a log-in" pushes_by_certificate
 }

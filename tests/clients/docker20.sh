@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/containerd.sh"
 . "$(dirname "$0")/docker.sh"
-needs dockerd containerd runc docker-registry
+needs dockerd containerd runc openssl docker-registry
 
 start_upstream
 start_entrepot

@@ -3,7 +3,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/containerd.sh"
 . "$(dirname "$0")/docker.sh"
-needs "$CACHE/bin/dockerd" "$CACHE/bin/containerd" "$CACHE/bin/containerd-shim-runc-v2" "$CACHE/bin/runc" "$DOCKER" docker-registry
+needs "$CACHE/bin/dockerd" "$CACHE/bin/containerd" "$CACHE/bin/containerd-shim-runc-v2" "$CACHE/bin/runc" "$DOCKER" openssl docker-registry
 
 PATH=$CACHE/bin:$PATH
 start_upstream

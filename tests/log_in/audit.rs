@@ -263,6 +263,35 @@ async fn what_commands_change_is_told_beside_a_server_and_without_one() {
 }
 
 #[tokio::test]
+async fn changes_of_users_roles_and_tokens_are_told() {
+    let (program, _hub) = Program::start().await;
+    let ok = |words: &str| {
+        let output = program.run(words);
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    ok("role add team --allow pull,push=team/** --member alice");
+    ok("role grant team ci-*");
+    ok("role revoke team alice");
+    let token = ok("token create --robot ci-1");
+    let token = token.split_whitespace().find(|word| word.starts_with("ent_")).expect("it is shown");
+    let id = token.split('_').nth(1).unwrap();
+    ok(&format!("token revoke {id}"));
+    ok("role remove team --open");
+    let account = |event: &str, account: &str, more: Value| local(event, json!({ "account": account }).merged(more));
+    let expected = [
+        account("role-added", "team", json!({ "to": "alice: pull,push=team/**" })),
+        account("role-granted", "team", json!({ "to": "ci-*" })),
+        account("role-revoked", "team", json!({ "from": "alice" })),
+        account("token-created", "ci-1", json!({ "to": id })),
+        account("token-revoked", "ci-1", json!({ "from": id })),
+        account("role-removed", "team", json!({})),
+    ];
+    assert_eq!(program.lines(expected.len()).await, expected);
+    assert!(!program.log().contains(token) && !std::fs::read_to_string(program.file()).unwrap().contains(token));
+}
+
+#[tokio::test]
 async fn a_file_that_is_rotated_goes_on_and_one_that_cannot_be_written_is_told_once_and_counted() {
     let (program, _hub) = Program::start().await;
     let alice = program.user("alice");

@@ -4,8 +4,9 @@ use entrepot::config::{Allow, Anonymous, Credentials, Patterns, Rights, Role};
 
 use super::app::*;
 
+/// SEC-12: what is private was served to anybody by the routes that forgot to ask.
 #[tokio::test]
-async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
+async fn cve_2026_27771_without_anonymous_pulls_nothing_comes_without_a_log_in() {
     let mut app = App::start().await;
     let cached = app.hub.image("library/nginx", "latest", &[bytes(1, 1000)]);
     let image = build("one", &[bytes(2, 1000)]);

@@ -101,9 +101,28 @@ fn each_fault_names_its_line_what_is_wrong_and_the_remedy() {
         ("[server.limits]\nidle = \"long\"", "2: server.limits.idle: \"long\" is no duration; write it like \"30s\", \"10m\" or \"3d\""),
         ("[server.limits]\nidle = \"0s\"", "2: server.limits.idle: a deadline of nothing would end everything; write it like \"30s\""),
         ("[server.limits]\nslow = \"1000y\"", "2: server.limits.slow: \"1000y\" is more than a century"),
-        ("[server.tls]\nmode = \"self-signed\"", "2: server.tls.mode: \"self-signed\" is not in this version; write \"off\""),
-        ("[server.tls]\nmode = \"on\"", "2: server.tls.mode: \"on\" is not known; write \"off\""),
-        ("[server.tls]\ncertificate = \"\"", "2: server.tls.certificate: not in this version; remove it"),
+        ("[server.tls]\nmode = \"on\"", "2: server.tls.mode: \"on\" is not known; write \"self-signed\", \"files\" or \"off\""),
+        (
+            "[server.tls]\nmode = \"files\"\nkey = \"Cargo.toml\"",
+            "2: server.tls.mode: \"files\" needs certificate too, the path of a PEM file",
+        ),
+        (
+            "[server.tls]\nmode = \"files\"\nkey = \"\"\ncertificate = \"Cargo.toml\"",
+            "2: server.tls.mode: \"files\" needs key too, the path of a PEM file",
+        ),
+        ("[server.tls]\nkey = \"Cargo.toml\"", "2: server.tls.key: is used with mode = \"files\" alone; set that, or remove it"),
+        (
+            "[server.tls]\nmode = \"off\"\nclient_ca = \"Cargo.toml\"",
+            "3: server.tls.client_ca: there are no client certificates while mode is \"off\"; remove it",
+        ),
+        (
+            "[server.tls]\nmode = \"off\"\nrequire = true",
+            "3: server.tls.require: nothing could be reached: plain HTTP is refused, and mode is \"off\"",
+        ),
+        (
+            "[server.tls]\nhosts = [\"a:5000\"]",
+            "2: server.tls.hosts: \"a:5000\" is neither a name nor an address; write it like \"registry.example.com\" or \"192.0.2.7\", without a port",
+        ),
         ("[server]\ntls = \"off\"", "2: server.tls: expected a table, not text"),
         ("[storage]\ndata = \"\"", "2: storage.data: the path is empty"),
         ("[storage]\nreserve = \"much\"", "2: storage.reserve: \"much\" is no size; write it like \"256MiB\" or \"10GB\""),

@@ -80,6 +80,12 @@ impl Pulse {
         Arc::new(Pulse { idle, headers, slow, slow_rate, place, state: Mutex::new(state) })
     }
 
+    /// TLS is agreed upon: the first request may take as long to come as one after another.
+    pub(super) fn greeted(&self, multiplexed: bool, now: Instant) {
+        let mut state = self.state();
+        (state.multiplexed, state.headers_since, state.quiet_since) = (multiplexed, None, now);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
