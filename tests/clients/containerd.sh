@@ -54,12 +54,6 @@ pushed() {
   hosted team/app 1
 }
 
-pulls_securely() {
-  refused ctr images pull --hosts-dir /etc/containerd/certs.d "$SECURE/library/multi:1"
-  follow "containerd, without a restart"
-  pulled /etc/containerd/certs.d "$SECURE/library/multi:1" "$MULTI"
-}
-
 # By name and token, and by the header of a hosts.toml, which takes the token alone.
 robot_pushes_until_it_is_revoked() {
   local token folder
@@ -87,6 +81,12 @@ EOF
   refused ctr images push --hosts-dir "$folder" "$ADDRESS/team/robot:2"
 }
 
+pulls_securely() {
+  refused ctr images pull --hosts-dir /etc/containerd/certs.d "$SECURE/library/multi:1"
+  follow "containerd, without a restart"
+  pulled /etc/containerd/certs.d "$SECURE/library/multi:1" "$MULTI"
+}
+
 pulls_all_again() {
   forget_images
   pulled "$DOCKER_IO" docker.io/library/debian:12 "$DEBIAN"
@@ -109,8 +109,8 @@ containerd_cases() {
   check "an image comes by its digest alone" pulled "$DOCKER_IO" "docker.io/library/debian@$DEBIAN" "$DEBIAN"
   check "a registry that is not configured is not answered for" refused ctr images pull --hosts-dir "$DEFAULT" registry.invalid/library/multi:1
   check "an image is pushed with the right password alone" pushed
-  check "over HTTPS, once the CA is where /connect says, an image is pulled" pulls_securely
   check "a robot pushes where its token lets it, until that is revoked" robot_pushes_until_it_is_revoked
+  check "over HTTPS, once the CA is where /connect says, an image is pulled" pulls_securely
 
   stop_upstream
   check "everything is pulled again with the upstream stopped" pulls_all_again
