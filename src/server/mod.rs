@@ -8,6 +8,7 @@ mod hot;
 pub mod listen;
 mod lists;
 mod manifests;
+mod pages;
 mod probes;
 mod requests;
 mod search;
@@ -25,7 +26,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 
@@ -35,6 +35,7 @@ use crate::oci::Route;
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
+pub use pages::Page;
 
 /// What answers requests.
 pub struct Server {
@@ -71,13 +72,8 @@ impl Server {
 
     /// Every route of this server.
     pub fn router(self: &Arc<Server>) -> Router {
-        Router::new()
-            .route("/healthz", get(probes::healthz))
-            .route("/readyz", get(probes::readyz))
-            .route("/metrics", get(probes::metrics))
-            .route("/token", get(token::by_query).post(token::by_form))
-            .route("/api/v1/upstreams", get(upstreams::list))
-            .route("/", get(probes::landing))
+        let pages = Page::ALL.into_iter().fold(Router::new(), |router, page| router.route(page.path(), page.handler()));
+        pages
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
             .layer(axum::middleware::from_fn(requests::observe))
