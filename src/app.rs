@@ -12,6 +12,7 @@ use crate::config::{self, Settings};
 use crate::index::{Health, Index, Local, Options};
 use crate::registry::flight::Tuning;
 use crate::registry::{Member, Registry};
+use crate::server::tls::{Tls, TlsError};
 use crate::server::{Server, listen};
 use crate::store::{BlobStore, FileStore, StoreError};
 use crate::telemetry;
@@ -32,6 +33,8 @@ pub enum StartError {
     Users(#[from] crate::auth::OpenError),
     #[error(transparent)]
     File(#[from] crate::auth::FileError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("upstream {registry}: {why}")]
     Upstream { registry: String, why: String },
     #[error("{0}")]
@@ -90,6 +93,7 @@ pub struct Running {
     server: Arc<Server>,
     listeners: Vec<TcpListener>,
     commands: Option<UnixListener>,
+    tls: Option<Arc<Tls>>,
     /// The admin's password, when it was made up just now.
     pub made_up: Option<MadeUp>,
 }
@@ -107,9 +111,12 @@ pub async fn start(settings: &Settings, deadlines: Deadlines, tuning: Tuning, pa
         Ok((users, tokens, made_up))
     };
     let (users, tokens, made_up) = tokio::task::spawn_blocking(keys).await.map_err(io::Error::other)??;
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let wanted = settings.clone();
+    let tls = tokio::task::spawn_blocking(move || Tls::open(&wanted, &addresses)).await.map_err(io::Error::other)??;
     let metrics = settings.metrics.enabled.then(telemetry::metrics::install);
-    let server = Server::new(settings, opened.registry.clone(), users, tokens, opened.policy.clone(), metrics);
-    Ok(Running { opened, server, listeners, commands, made_up })
+    let server = Server::new(settings, opened.registry.clone(), users, tokens, opened.policy.clone(), tls.clone(), metrics);
+    Ok(Running { opened, server, listeners, commands, tls, made_up })
 }
 
 /// The control socket. It is there before anybody hears that the server has started: a command must not take the data folder for unused.
@@ -129,6 +136,11 @@ impl Running {
         self.listeners.iter().map(TcpListener::local_addr).collect()
     }
 
+    /// The SHA-256 fingerprint of our own CA, where there is one.
+    pub fn fingerprint(&self) -> Option<String> {
+        Some(self.tls.as_ref()?.authority()?.fingerprint())
+    }
+
     pub fn registry(&self) -> &Arc<Registry> {
         &self.opened.registry
     }
@@ -141,7 +153,9 @@ impl Running {
         let prune = tokio::spawn(prune::every_hour(self.opened.registry.clone()));
         let collect = tokio::spawn(keep_collecting(self.opened.registry.clone(), Tempo::default()));
         let watch = tokio::spawn(watch(self.opened.index.clone()));
-        let cut = listen::serve(self.listeners, self.server.router(), settings.server.limits.clone(), shutdown).await;
+        let certificate = self.tls.clone().map(|tls| tokio::spawn(tls.watch()));
+        let (limits, proxies) = (settings.server.limits.clone(), settings.server.trusted_proxies.clone());
+        let cut = listen::serve(self.listeners, self.server.router(), limits, proxies, self.tls, shutdown).await;
         if cut > 0 {
             tracing::warn!(connections = cut, "connections were cut because they did not finish in time");
         }
@@ -149,6 +163,9 @@ impl Running {
         sweep.abort();
         prune.abort();
         collect.abort();
+        if let Some(certificate) = certificate {
+            certificate.abort();
+        }
         if let Some(commands) = commands {
             commands.abort();
         }

@@ -1,5 +1,10 @@
 //! The accept loop against clients that are silent, slow, too many, or speak something else. Deadlines are a hundredth of the real ones.
 
+#[path = "edges/floods.rs"]
+mod floods;
+#[path = "support/http2_flood.rs"]
+mod http2_flood;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +15,7 @@ use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use entrepot::config::Limits;
+use entrepot::config::{Limits, Networks};
 use entrepot::server::listen::{ClientAddress, bind, serve};
 use futures_util::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +68,7 @@ impl Server {
             .route("/pauses", get(pauses))
             .route("/upload", post(upload))
             .with_state(tell);
-        let cut = tokio::spawn(serve(vec![listener], service, limits, async {
+        let cut = tokio::spawn(serve(vec![listener], service, limits, Networks::default(), None, async {
             let _ = stopped.await;
         }));
         Server { address, stop, cut, events }
@@ -129,8 +134,9 @@ async fn rest(client: &mut TcpStream) -> (String, bool) {
     (String::from_utf8_lossy(&bytes).into_owned(), end.is_ok())
 }
 
+/// SEC-44, C1: a connection that said nothing stayed for ever.
 #[tokio::test]
-async fn whoever_does_not_finish_a_request_is_closed_in_time() {
+async fn axum_2741_whoever_does_not_finish_a_request_is_closed_in_time() {
     let server = Server::start(limits()).await;
     for first in [&b""[..], b"P", b"G", b"PRI * HTTP/2.0", PREFACE, b"GET /ok HTTP/1.1\r\nHost: x\r\n"] {
         let mut client = server.connect(first).await;
@@ -139,8 +145,9 @@ async fn whoever_does_not_finish_a_request_is_closed_in_time() {
     }
 }
 
+/// SEC-44, C1: and so did one that said little.
 #[tokio::test]
-async fn headers_that_drip_do_not_move_the_deadline() {
+async fn axum_2741_headers_that_drip_do_not_move_the_deadline() {
     let server = Server::start(Limits { idle: LONG * 2, ..limits() }).await;
     let (mut reader, mut writer) = server.connect(b"GET /ok HTTP/1.1\r\nX-Drip: ").await.into_split();
     let drip = async {

@@ -91,8 +91,9 @@ async fn a_wrong_digest_is_400_and_nothing_is_kept() {
     assert_eq!(app.registry().index().totals().await.unwrap().blobs, 0);
 }
 
+/// SEC-20: an upload that one repository had begun could be used through another's address.
 #[tokio::test]
-async fn an_upload_is_its_owners_and_can_be_cancelled() {
+async fn artifact_keeper_1317_an_upload_is_its_owners_and_can_be_cancelled() {
     let app = App::start().await;
     let alice = app.user("alice");
     let location = alice.begin("team/app").await;

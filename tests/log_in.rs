@@ -3,6 +3,8 @@
 #[path = "support/app/mod.rs"]
 mod app;
 
+#[path = "log_in/audit.rs"]
+mod audit;
 #[path = "log_in/closed.rs"]
 mod closed;
 #[path = "log_in/requests.rs"]

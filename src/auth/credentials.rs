@@ -1,5 +1,7 @@
 //! What a client says about itself in its `Authorization` header. Parsing never fails: what cannot be read is `Unknown`.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -19,6 +21,8 @@ pub enum Credentials {
         password: Secret,
     },
     Bearer(Secret),
+    /// None came, but the connection's certificate names a user. This alone was checked: by the edge, in the handshake.
+    Certificate(Arc<str>),
     /// Another scheme, or one of these two that cannot be read.
     Unknown,
 }

@@ -56,6 +56,7 @@ pub async fn grant(users: &Users, rules: &Rules, tokens: &Tokens, request: Token
 async fn holder(users: &Users, rules: &Rules, request: &TokenRequest, names: Names<'_>) -> Result<Option<Known>, Refused> {
     match &request.credentials {
         Credentials::None => Ok(None),
+        Credentials::Certificate(name) => Ok(Some(Known::by_certificate(name))),
         Credentials::Basic { user, password } => match users.known(user, password).await {
             Some(known) => Ok(Some(known)),
             // Docker sends Docker Hub's credentials to a mirror: that is no failed log-in.

@@ -136,13 +136,15 @@ mod tests {
     }
 
     proptest! {
+        /// SEC-46: a broken line made the hash function panic.
         #[test]
-        fn no_file_breaks_the_parser(content in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn rustsec_2026_0199_no_file_breaks_the_parser(content in proptest::collection::vec(any::<u8>(), 0..400)) {
             Table::parse(&content);
         }
 
+        /// SEC-46: a broken line made the hash function panic.
         #[test]
-        fn no_bad_hash_breaks_the_parser(hash in "\\$2[aybx]\\$[0-9é]{2}\\$[./A-Za-z0-9é$]{40,60}") {
+        fn rustsec_2026_0199_no_bad_hash_breaks_the_parser(hash in "\\$2[aybx]\\$[0-9é]{2}\\$[./A-Za-z0-9é$]{40,60}") {
             Table::parse(format!("alice:{hash}").as_bytes());
         }
     }

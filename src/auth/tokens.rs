@@ -14,7 +14,7 @@ use super::challenge::SERVICE;
 use super::claims::{Access, Claims, Wire};
 use super::file::{self, FileError};
 use super::judge::Who;
-use super::users::{Known, Users};
+use super::users::{CERTIFIED, Known, Users};
 use crate::oci::Scope;
 
 /// How long a token is good for.
@@ -149,7 +149,10 @@ impl Tokens {
         in_time
             && match &claims.who {
                 Who::Anonymous => true,
-                who => claims.stamp.is_some() && self.users.stamp(who.name()) == claims.stamp,
+                who => claims
+                    .stamp
+                    .as_deref()
+                    .is_some_and(|stamp| stamp == CERTIFIED || self.users.stamp(who.name()).as_deref() == Some(stamp)),
             }
     }
 }

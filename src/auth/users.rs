@@ -66,6 +66,16 @@ pub(super) struct Known {
     pub stamp: Arc<str>,
 }
 
+impl Known {
+    /// Who needs no password, and may not even be in the file.
+    pub fn by_certificate(name: &Arc<str>) -> Known {
+        Known { name: name.clone(), stamp: CERTIFIED.into() }
+    }
+}
+
+/// The stamp of tokens of users whom a client certificate names. No hash has it: those are longer.
+pub(super) const CERTIFIED: &str = "certificate";
+
 impl Users {
     /// Opens the users of the data folder, or of the configured file. At the first start an `admin` is made; its made-up
     /// password is returned to be shown. Reads and writes small files and may hash once, so it blocks.
@@ -109,6 +119,14 @@ impl Users {
         self.known(user, password).await.map(|known| Who::User(known.name))
     }
 
+    /// The same where it was checked a short while ago: nothing is hashed, nobody waits.
+    pub fn recall(&self, user: &str, password: &Secret) -> Option<Who> {
+        let table = self.watched.table();
+        let entry = table.get(user)?;
+        let right = self.remembered.get(&self.remembered.key(user, &entry.hash, password)) == Some(true);
+        right.then(|| Who::User(entry.name.clone()))
+    }
+
     /// Counts a log-in that [`Users::known`] did not know.
     pub(super) async fn failed(&self, user: &str, from: IpAddr) -> NotVerified {
         self.failures.wrong(from, user).await
@@ -124,6 +142,11 @@ impl Users {
         };
         let right = self.matches(user, password, Stored { hash, cost, highest }).await;
         entry.filter(|_| right).map(|entry| Known { name: entry.name.clone(), stamp: entry.stamp.clone() })
+    }
+
+    /// Whether there is a user of that name now.
+    pub fn knows(&self, user: &str) -> bool {
+        self.stamp(user).is_some()
     }
 
     /// The stamp of a user that is in the file now.

@@ -3,6 +3,7 @@
 mod care;
 mod roles;
 mod tags;
+mod tls;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
 pub use roles::{Can, Role, RoleCommand};
 pub use tags::{Pin, Refresh, Unpin};
+pub use tls::{Tls, TlsCommand, TlsInit};
 
 use crate::config::{Overrides, Sources};
 
@@ -45,6 +47,7 @@ pub enum Command {
     Gc(Gc),
     Role(Role),
     Can(Can),
+    Tls(Tls),
     Config(Config),
     Healthcheck(Healthcheck),
 }
@@ -65,10 +68,11 @@ pub struct Serve {
     /// The folder that holds everything [default: ./data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// HTTPS: this version knows "off" alone; put a proxy in front [default: off]
+    /// HTTPS beside HTTP on the same port: self-signed, files (a certificate of yours, see the configuration) or off
+    /// [default: self-signed]
     #[arg(long, value_name = "MODE")]
     pub tls: Option<String>,
-    /// A name or address of this machine for its certificate; may be repeated. Changes nothing while TLS is off
+    /// A name or address that clients use for this machine, for its own certificate; may be repeated
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// What may be done without a log-in, of pull, push and delete [default: pull]
@@ -294,6 +298,15 @@ mod tests {
         assert_eq!(parse("entrepot prefetch a --file b").err(), Some(clap::error::ErrorKind::ArgumentConflict));
         assert_eq!(parse("entrepot prefetch a --jobs 0").err(), Some(clap::error::ErrorKind::ValueValidation));
     }
+
+    #[test]
+    fn certificates_are_made_for_hosts_that_are_named() {
+        let Ok(Command::Tls(tls)) = parse("entrepot tls init --host a --host 192.0.2.7 --output out") else { panic!() };
+        let TlsCommand::Init(init) = tls.command;
+        assert_eq!((init.host, init.output), (vec!["a".to_owned(), "192.0.2.7".to_owned()], "out".into()));
+        assert_eq!(parse("entrepot tls init").err(), Some(clap::error::ErrorKind::MissingRequiredArgument));
+    }
+
     #[test]
     fn prune_takes_repositories_and_history_one_image() {
         let Ok(Command::Prune(prune)) = parse("entrepot prune --dry-run a/b c") else { panic!() };

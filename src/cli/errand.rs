@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use crate::app;
 use crate::config::Settings;
 use crate::registry::flight::Tuning;
+use crate::telemetry::audit;
 use crate::upkeep::{Reply, Request, carry_out, control};
 use crate::upstream::Deadlines;
 
@@ -20,6 +21,7 @@ pub async fn run<Event: DeserializeOwned>(settings: &Settings, request: Request,
     if let Some(replies) = running {
         return listen(replies, hear).await;
     }
+    let _audit = settings.log.audit.as_deref().map(audit::to_file).transpose()?;
     let opened = app::open(settings, Deadlines::default(), Tuning::default()).await.map_err(|e| e.to_string())?;
     opened.filled().await;
     let done = listen(carry_out(opened.registry.clone(), request), hear).await;

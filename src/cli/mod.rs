@@ -12,6 +12,7 @@ mod prune;
 mod roles;
 mod serve;
 mod tags;
+mod tls;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,13 @@ fn run(command: Command) -> ExitCode {
         Command::Role(arguments) => with_settings(&arguments.command.asked().sources(), |settings| roles::role(settings, arguments)),
         Command::Can(arguments) => with_settings(&arguments.asked.sources(), |settings| roles::can(settings, arguments)),
         Command::Healthcheck(arguments) => with_settings(&arguments.server.sources(), healthcheck::run),
+        Command::Tls(arguments) => match tls::run(arguments.command) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => {
+                eprintln!("entrepot: {why}");
+                ExitCode::FAILURE
+            }
+        },
         Command::Config(arguments) => {
             let ran = config::run(&arguments.command, &mut std::io::stdout(), &mut std::io::stderr());
             ran.map_or(ExitCode::FAILURE, ExitCode::from)

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::networks::Networks;
 use super::pattern::Patterns;
 use super::settings::*;
 use crate::oci::Origin;
@@ -31,6 +32,7 @@ impl Settings {
             server: Server {
                 listen: vec![([0, 0, 0, 0], 5000).into()],
                 external_url: None,
+                trusted_proxies: Networks::default(),
                 limits: Limits {
                     connections: 20_000,
                     connections_per_address: 4_000,
@@ -40,7 +42,7 @@ impl Settings {
                     slow_rate: 1024,
                     shutdown: Duration::from_secs(30),
                 },
-                tls: TlsMode::Off,
+                tls: Tls { mode: TlsMode::SelfSigned, hosts: Vec::new(), client_ca: None, require: false },
             },
             storage: Storage { data: PathBuf::from("./data"), reserve: 256 << 20 },
             cache: Cache { offline: false },
@@ -54,7 +56,7 @@ impl Settings {
             upstreams: UPSTREAMS.iter().map(|(registry, _, _)| Upstream::builtin(registry)).collect(),
             auth: Auth::default(),
             metrics: Metrics { enabled: true },
-            log: Log { level: "info".into(), json: false, requests: Requests::All },
+            log: Log { level: "info".into(), json: false, requests: Requests::All, audit: None },
         }
     }
 }

@@ -44,24 +44,26 @@ pub(super) fn misnamed(environment: &BTreeMap<String, String>, known: &BTreeSet<
 pub(super) fn options(table: &mut Table, overrides: &Overrides) -> Vec<Fault> {
     let list = |place: &Place, texts: &[String]| Value::List(texts.iter().map(|text| Node::raw(place.clone(), text)).collect());
     let mut faults = Vec::new();
-    let mut set = |option: &'static str, path: [&str; 2], value: &dyn Fn(&Place) -> Value| {
+    let mut set = |option: &'static str, path: &[&str], value: &dyn Fn(&Place) -> Value| {
         let place = Place::Option(option);
         let node = Node { value: value(&place), place };
-        faults.extend(overlay(table, &path.map(str::to_owned), node).err());
+        let path: Vec<_> = path.iter().map(|part| (*part).to_owned()).collect();
+        faults.extend(overlay(table, &path, node).err());
     };
     if !overrides.listen.is_empty() {
-        set("--listen", ["server", "listen"], &|place| list(place, &overrides.listen));
+        set("--listen", &["server", "listen"], &|place| list(place, &overrides.listen));
     }
     if let Some(actions) = &overrides.anonymous {
-        set("--anonymous", ["auth", "anonymous"], &|place| list(place, actions));
+        set("--anonymous", &["auth", "anonymous"], &|place| list(place, actions));
     }
     if overrides.offline {
-        set("--offline", ["cache", "offline"], &|_| Value::Boolean(true));
+        set("--offline", &["cache", "offline"], &|_| Value::Boolean(true));
     }
     if let Some(mode) = &overrides.tls {
-        let place = Place::Option("--tls");
-        let path = ["server", "tls", "mode"].map(str::to_owned);
-        faults.extend(overlay(table, &path, Node::raw(place, mode)).err());
+        set("--tls", &["server", "tls", "mode"], &|_| Value::Raw(mode.clone()));
+    }
+    if !overrides.host.is_empty() {
+        set("--host", &["server", "tls", "hosts"], &|place| list(place, &overrides.host));
     }
     faults
 }

@@ -84,9 +84,6 @@ pub(super) fn read(sources: &Sources) -> (Result<Loaded, Faults>, Vec<String>) {
     if let Some(data) = &sources.overrides.data {
         settings.storage.data = data.clone();
     }
-    if !sources.overrides.host.is_empty() {
-        context.warn("--host is for certificates, and TLS is off: it changes nothing".into());
-    }
 
     let known = context.known.into_inner();
     let mut faults = context.faults.into_inner();

@@ -6,7 +6,7 @@ use super::hosts;
 use super::reader::{Reader, placed_texts};
 use super::roles;
 use super::settings::*;
-use super::tree::Node;
+use super::tls;
 use super::upstreams;
 use super::values::*;
 use crate::oci::Origin;
@@ -39,20 +39,14 @@ fn server(table: &mut Reader<'_>, into: &mut Server) {
         }
     }
     table.read("external_url", &mut into.external_url, optional(hosts::external_url));
-    table.later(&["trusted_proxies"]);
+    table.read("trusted_proxies", &mut into.trusted_proxies, networks);
+    if into.trusted_proxies.has_everybody() {
+        let text =
+            "whoever reaches this server may say that he comes from elsewhere, and is believed (server.trusted_proxies has everybody)";
+        table.context.warn(text.into());
+    }
     table.table("limits", |table| limits(table, &mut into.limits));
-    table.table("tls", |table| {
-        table.read("mode", &mut into.tls, tls_mode);
-        table.later(&["certificate", "key", "client_ca", "require"]);
-    });
-}
-
-fn tls_mode(node: Node) -> Read<TlsMode> {
-    text_as(|text| match text {
-        "off" => Ok(TlsMode::Off),
-        "files" | "self-signed" => Err(format!("{text:?} is not in this version; write \"off\"")),
-        _ => Err(format!("{text:?} is not known; write \"off\"")),
-    })(node)
+    table.table("tls", |table| tls::read(table, &mut into.tls));
 }
 
 fn limits(table: &mut Reader<'_>, into: &mut Limits) {
@@ -123,5 +117,6 @@ enum Action {
 fn log(table: &mut Reader<'_>, into: &mut Log) {
     table.read("level", &mut into.level, text_as(hosts::log_level));
     table.read("format", &mut into.json, choice(&[("text", false), ("json", true)]));
+    table.read("audit", &mut into.audit, optional(path));
     table.read("requests", &mut into.requests, choice(&[("all", Requests::All), ("errors", Requests::Errors), ("off", Requests::Off)]));
 }

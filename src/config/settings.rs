@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::credentials::Credentials;
 use super::freshness::FreshnessRule;
+use super::networks::Networks;
 use super::pattern::Patterns;
 
 /// The whole configuration after all sources were merged and checked.
@@ -28,13 +29,34 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Without a slash at its end; `None` where clients reach us by the Host they name.
     pub external_url: Option<String>,
+    /// Whose forwarded headers are believed.
+    pub trusted_proxies: Networks,
     pub limits: Limits,
-    pub tls: TlsMode,
+    pub tls: Tls,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub mode: TlsMode,
+    /// Names and addresses that our own certificate is for, beside those that this machine knows of.
+    pub hosts: Vec<String>,
+    /// PEM file with the authorities whose certificates name users.
+    pub client_ca: Option<PathBuf>,
+    /// Plain HTTP is refused.
+    pub require: bool,
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsMode {
     Off,
+    /// PEM files: the certificate with its chain, and its key.
+    Files {
+        certificate: PathBuf,
+        key: PathBuf,
+    },
+    /// Made here, by an authority that was made here.
+    SelfSigned,
 }
 
 /// Bounds on connections. Deadlines for what a client does before its request is known.
@@ -272,6 +294,8 @@ pub struct Log {
     pub level: String,
     pub json: bool,
     pub requests: Requests,
+    /// A file of their own for the audit events; `None`: they are in the log alone.
+    pub audit: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

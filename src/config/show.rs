@@ -22,10 +22,11 @@ impl Settings {
     }
 
     fn show_server(&self, page: &mut Page) {
-        let Server { listen, external_url, limits, tls } = &self.server;
+        let Server { listen, external_url, trusted_proxies, limits, tls } = &self.server;
         page.section("[server]");
         page.line("listen", texts(listen.iter().map(ToString::to_string)));
         page.line("external_url", external_url.as_deref().unwrap_or_default());
+        page.line("trusted_proxies", texts(trusted_proxies.texts()));
         page.section("[server.limits]");
         page.line("connections", number(limits.connections));
         page.line("connections_per_address", number(limits.connections_per_address));
@@ -35,12 +36,17 @@ impl Settings {
         page.line("slow_rate", size(limits.slow_rate));
         page.line("shutdown", duration(limits.shutdown));
         page.section("[server.tls]");
-        page.line(
-            "mode",
-            match tls {
-                TlsMode::Off => "off",
-            },
-        );
+        let (mode, certificate, key) = match &tls.mode {
+            TlsMode::Off => ("off", String::new(), String::new()),
+            TlsMode::Files { certificate, key } => ("files", path(certificate), path(key)),
+            TlsMode::SelfSigned => ("self-signed", String::new(), String::new()),
+        };
+        page.line("mode", mode);
+        page.line("hosts", texts(&tls.hosts));
+        page.line("certificate", certificate);
+        page.line("key", key);
+        page.line("client_ca", tls.client_ca.as_deref().map(path).unwrap_or_default());
+        page.line("require", tls.require);
     }
 
     fn show_stores(&self, page: &mut Page) {
@@ -94,6 +100,7 @@ impl Settings {
                 Requests::Off => "off",
             },
         );
+        page.line("audit", self.log.audit.as_deref().map(path).unwrap_or_default());
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 
 use super::faults::{Fault, nearest};
+use super::networks::Networks;
 use super::pattern::Patterns;
 use super::tree::{Node, Value, inline};
 
@@ -166,6 +167,13 @@ pub(super) fn repositories(node: Node) -> Read<Patterns> {
     let one = |node| text_as(|text| Patterns::of_repositories(&[text]).map(|_| text.to_owned()))(node);
     let texts = nonempty(one)(node)?;
     Patterns::new(&texts).map_err(|message| vec![Fault { place, message }])
+}
+
+pub(super) fn networks(node: Node) -> Read<Networks> {
+    let place = node.place.clone();
+    let one = |node| text_as(|text| Networks::new(&[text]).map(|_| text.to_owned()))(node);
+    let texts = list(one)(node)?;
+    Networks::new(&texts).map_err(|message| vec![Fault { place, message }])
 }
 
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {

@@ -113,6 +113,8 @@ pub enum Expect {
     Repository(Repository, bool),
     /// No other tag than these names the manifest.
     NamedOnlyBy(Repository, Digest, Vec<Tag>),
+    /// No other manifest of the repository than these has an edge to it.
+    PartOnlyOf(Repository, Digest, Vec<Digest>),
     /// The repository has no other tags than these.
     TagsAmong(Repository, BTreeSet<Tag>),
     /// No other tags of the repository than these are pinned.

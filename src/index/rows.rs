@@ -95,6 +95,11 @@ impl<'a> View<'a> {
                 let naming = self.keys(&named)?;
                 naming.iter().all(|key| tags.iter().any(|tag| tag.as_str().as_bytes() == &key[named.len()..]))
             }
+            Expect::PartOnlyOf(repository, digest, parents) => {
+                let edges = member(b'e', repository, digest);
+                let known = |key: &[u8]| keys::digest(&key[edges.len()..]).is_some_and(|parent| parents.contains(&parent));
+                self.keys(&edges)?.iter().all(|key| known(key))
+            }
             Expect::TagsAmong(repository, tags) => {
                 let all = Key::new(b't').repository(repository);
                 let known = |key: &[u8]| String::from_utf8_lossy(&key[all.len()..]).parse().is_ok_and(|tag: Tag| tags.contains(&tag));

@@ -21,6 +21,7 @@ const PAGE: usize = 256;
 
 /// What a collection does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Sweep {
     /// Removes nothing, and counts what would go.
     pub dry_run: bool,

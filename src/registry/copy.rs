@@ -47,8 +47,8 @@ impl Registry {
                 return Err(fetch(&format!("not all of {from} is here")));
             }
             let pushed = Pushed { manifest, digest: found.digest, bytes };
-            self.record(hosted, pushed, tags, &Who::User(ADMIN.into()), reach).await?;
-            return Ok(Published { digest: found.digest, subject });
+            let moved = self.record(hosted, pushed, tags, &Who::User(ADMIN.into()), reach).await?;
+            return Ok(Published { digest: found.digest, subject, moved });
         }
         Err(fetch(&format!("{from} is not here")))
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::ahead::Asks;
+use crate::auth::Who;
 use crate::oci::Repository;
 
 const SLOTS: usize = 4096;
@@ -42,21 +43,25 @@ pub struct Ticket {
     stamps: Vec<(usize, u64)>,
     /// `None`: until one of its repositories changes.
     until: Option<Instant>,
+    /// The same for anonymous readers, who see what everybody may see.
+    open_until: Option<Instant>,
     /// Where it counts as a client's question when the answer is given again.
     asks: Option<Arc<Asks>>,
 }
 
 impl Ticket {
-    pub fn new(stamps: Vec<(usize, u64)>, until: Option<Instant>, asks: Option<Arc<Asks>>) -> Ticket {
-        Ticket { stamps, until, asks }
+    pub fn new(stamps: Vec<(usize, u64)>, until: Option<Instant>, open_until: Option<Instant>, asks: Option<Arc<Asks>>) -> Ticket {
+        Ticket { stamps, until, open_until, asks }
     }
 }
 
 impl super::Registry {
-    /// Whether the answer may still be given, as the caller is about to.
-    pub fn holds(&self, ticket: &Ticket) -> bool {
+    /// Whether the answer may still be given to him, as the caller is about to.
+    pub fn holds(&self, ticket: &Ticket, who: &Who) -> bool {
         let still = |(slot, epoch): &(usize, u64)| self.epochs.0[*slot].load(Ordering::Acquire) == *epoch;
-        let holds = ticket.until.is_none_or(|until| Instant::now() < until) && ticket.stamps.iter().all(still);
+        let open = if who.is_signed_in() { None } else { ticket.open_until };
+        let in_time = ticket.until.into_iter().chain(open).all(|until| Instant::now() < until);
+        let holds = in_time && ticket.stamps.iter().all(still);
         if let Some(asks) = ticket.asks.as_ref().filter(|_| holds) {
             self.count(asks);
         }

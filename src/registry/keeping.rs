@@ -24,6 +24,13 @@ pub struct Surplus {
     row: TagRow,
 }
 
+impl Surplus {
+    /// The manifest that the tag names.
+    pub fn digest(&self) -> Digest {
+        self.row.digest
+    }
+}
+
 impl Registry {
     /// The names of all hosted repositories, in lexical order.
     pub async fn hosted_names(&self) -> Result<Vec<RepositoryName>, Error> {
@@ -54,12 +61,9 @@ impl Registry {
 
     /// Removes a tag that is not kept; false when it was pushed again or removed since that was judged.
     pub async fn let_go(&self, name: &RepositoryName, surplus: &Surplus) -> Result<bool, Error> {
-        let (hosted, Surplus { tag, why, row }) = (Repository::hosted(name), surplus);
+        let (hosted, Surplus { tag, row, .. }) = (Repository::hosted(name), surplus);
         match self.change_tags(&hosted, Act::Expire(tag.clone(), row.clone()), &Who::User(BY.into())).await {
-            Ok(()) => {
-                tracing::info!(target: "audit", who = BY, repository = %hosted, reference = %tag, why, "deleted");
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(Error { kind: Kind::ManifestUnknown, .. }) => Ok(false),
             Err(error) => Err(error),
         }

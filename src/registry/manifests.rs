@@ -40,10 +40,9 @@ pub struct Found {
 }
 
 impl Found {
-    /// A ticket for keeping the answer in memory, at the longest until `seen_until`, unless it must not be kept.
-    pub(super) fn ticket(&self, stamps: Vec<(usize, u64)>, seen_until: Option<Instant>) -> Option<Ticket> {
-        let until = self.fresh_until.into_iter().chain(seen_until).min();
-        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, until, self.asks.clone()))
+    /// A ticket for keeping the answer in memory, for anonymous readers until `open_until`, unless it must not be kept.
+    pub(super) fn ticket(&self, stamps: Vec<(usize, u64)>, open_until: Option<Instant>) -> Option<Ticket> {
+        (self.bytes.is_some() && self.stale.is_none()).then(|| Ticket::new(stamps, self.fresh_until, open_until, self.asks.clone()))
     }
 }
 

@@ -60,6 +60,7 @@ pub use publish::Published;
 pub use referrers::Wanted;
 pub use refresh::Refreshed;
 pub use stock::{Listed, Share, Usage};
+pub use tags::Moved;
 pub use target::{NoTarget, Shapes, Target};
 pub use uploads::{Body, Progress};
 

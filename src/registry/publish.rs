@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::keep::{edge, manifest_row};
-use super::tags::Act;
+use super::tags::{Act, Moved};
 use super::{Error, Kind, Reader, Registry, to_the_end};
 use crate::auth::Who;
-use crate::index::{Change, Lease, Promise};
+use crate::index::{Change, Lease};
 use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, RepositoryName, Role, Tag};
 
 /// A manifest that was taken.
@@ -16,6 +16,8 @@ use crate::oci::{Digest, MAX_MANIFEST, Manifest, Reference, Repository, Reposito
 pub struct Published {
     pub digest: Digest,
     pub subject: Option<Digest>,
+    /// The tags that name it now, and what they named before.
+    pub moved: Vec<Moved>,
 }
 
 /// A manifest on its way in.
@@ -62,14 +64,14 @@ impl Registry {
         };
         self.writable(&hosted)?;
         let (this, tags, who) = (self.this(), tags.to_vec(), reader.who.clone());
-        let published = Published { digest, subject: manifest.subject };
+        let subject = manifest.subject;
         let pushed = Pushed { manifest, digest, bytes };
-        to_the_end(async move { this.publish(&hosted, pushed, &tags, &who).await }).await?;
-        Ok(published)
+        let moved = to_the_end(async move { this.publish(&hosted, pushed, &tags, &who).await }).await?;
+        Ok(Published { digest, subject, moved })
     }
 
     /// The part of a push that goes on when its client leaves: leases are held until what they are for is visible.
-    async fn publish(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who) -> Result<(), Error> {
+    async fn publish(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who) -> Result<Vec<Moved>, Error> {
         let others: Vec<_> = self.upstream_members(&hosted.name).filter(|member| self.shown(member, who)).collect();
         let reach = self.reach(hosted, &others, &pushed.manifest).await?;
         if !reach.missing.is_empty() && !self.hosted.sparse {
@@ -81,7 +83,14 @@ impl Registry {
     }
 
     /// Stores the manifest and makes all it brings visible in one commit; the reach holds its leases until then.
-    pub(super) async fn record(&self, hosted: &Repository, pushed: Pushed, tags: &[Tag], who: &Who, reach: Reach) -> Result<(), Error> {
+    pub(super) async fn record(
+        &self,
+        hosted: &Repository,
+        pushed: Pushed,
+        tags: &[Tag],
+        who: &Who,
+        reach: Reach,
+    ) -> Result<Vec<Moved>, Error> {
         let Pushed { manifest, digest, bytes } = pushed;
         let Reach { gains, leases, .. } = reach;
         let row = manifest_row(Some(&manifest), &manifest.media_type, bytes.len() as u64);
@@ -153,8 +162,8 @@ impl Registry {
         Ok(None)
     }
 
-    /// Removes a tag, or a manifest with every tag that names it.
-    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<(), Error> {
+    /// Removes a tag, or a manifest with every tag that names it; the tags that are gone.
+    pub async fn delete_manifest(&self, name: &RepositoryName, reference: &Reference, who: &Who) -> Result<Vec<Moved>, Error> {
         let act = match reference {
             Reference::Tag(tag) => Act::Remove(tag.clone()),
             Reference::Digest(digest) => Act::RemoveManifest(*digest),
@@ -163,14 +172,8 @@ impl Registry {
     }
 
     /// Takes the blob from the repository; its bytes stay while anybody else needs them.
-    pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<(), Error> {
-        let hosted = Repository::hosted(name);
-        self.deletes(&hosted)?;
-        if !self.index.linked(&hosted, digest).await? {
-            return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
-        }
-        let unlink = Change::Unlink { repository: hosted, digest: *digest };
-        Ok(self.commit(Vec::new(), vec![unlink], Promise::Durable).await?)
+    pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest, who: &Who) -> Result<(), Error> {
+        self.change_tags(&Repository::hosted(name), Act::RemoveBlob(*digest), who).await.map(|_| ())
     }
 
     /// Whether pushing under the name changes what mirror clients get from an upstream.

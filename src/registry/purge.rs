@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::tags::{Act, Purged, purge};
+use super::tags::{Act, Moved, Purged, purge};
 use super::{Error, Kind, Registry, Target};
 use crate::auth::{ADMIN, Who};
 use crate::index::{Change, CommitError, EdgeKind, Expect, Promise};
@@ -10,13 +10,13 @@ use crate::oci::{Digest, ImageName, Reference, Repository, RepositoryName};
 
 impl Registry {
     /// Removes a hosted image by tag or digest, as a client's DELETE does.
-    pub async fn delete_image(&self, image: &ImageName) -> Result<(), Error> {
+    pub async fn delete_image(&self, image: &ImageName) -> Result<Vec<Moved>, Error> {
         let name = self.hosted_name(&image.path_name()).await?;
         self.delete_manifest(&name, &image.reference, &Who::User(ADMIN.into())).await
     }
 
     /// Removes a hosted repository with all its tags; from then on the name belongs to nobody.
-    pub async fn delete_repository(&self, name: &str) -> Result<(), Error> {
+    pub async fn delete_repository(&self, name: &str) -> Result<Vec<Moved>, Error> {
         let hosted = Repository::hosted(&self.hosted_name(name).await?);
         self.change_tags(&hosted, Act::RemoveRepository, &Who::User(ADMIN.into())).await
     }

@@ -5,6 +5,8 @@ mod cached;
 
 pub(super) use cached::{Purged, purge};
 
+use std::collections::BTreeMap;
+
 use super::{Error, Kind, Registry, now};
 use crate::auth::Who;
 use crate::config::{Redeploy, TagPolicy};
@@ -22,10 +24,30 @@ pub(super) enum Act {
     Remove(Tag),
     /// The manifest goes with every tag that names it.
     RemoveManifest(Digest),
+    /// The blob goes from the repository, and so from every image that has it.
+    RemoveBlob(Digest),
     /// The tag goes unless it was named again since it had this row.
     Expire(Tag, TagRow),
     /// The repository goes with all its tags.
     RemoveRepository,
+}
+
+/// What became of a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    pub tag: Tag,
+    /// What it named when that was judged; `None`: nothing.
+    pub from: Option<Digest>,
+    /// `None`: it is gone.
+    pub to: Option<Digest>,
+}
+
+/// What an act changes as things are now, and what of them it relies on.
+#[derive(Default)]
+struct Weighed {
+    expects: Vec<Expect>,
+    changes: Vec<Change>,
+    moved: Vec<Moved>,
 }
 
 /// Why a tag stays as it is.
@@ -46,49 +68,54 @@ fn judge(policy: &TagPolicy, tag: &Tag, from: Option<Digest>, to: Option<Digest>
 }
 
 impl Registry {
-    /// Does what is to be done, as the policy of the repository allows; when it returns it survives power loss.
+    /// Does what is to be done, as the policy of the repository allows; when it returns it survives power loss. Tells what became of
+    /// each tag.
     ///
     /// # Errors
     /// [`Kind::TagImmutable`], [`Kind::Denied`] and [`Kind::Unsupported`] when a tag must stay as it is, [`Kind::ManifestUnknown`]
     /// when there is nothing to remove; nothing was changed then.
-    pub(super) async fn change_tags(&self, hosted: &Repository, act: Act, who: &Who) -> Result<(), Error> {
+    pub(super) async fn change_tags(&self, hosted: &Repository, act: Act, who: &Who) -> Result<Vec<Moved>, Error> {
         match act {
             Act::Name { .. } => self.writable(hosted)?,
-            Act::Remove(_) | Act::RemoveManifest(_) | Act::RemoveRepository | Act::Expire(..) => self.deletes(hosted)?,
+            Act::Remove(_) | Act::RemoveManifest(_) | Act::RemoveBlob(_) | Act::RemoveRepository | Act::Expire(..) => {
+                self.deletes(hosted)?
+            }
         }
         for _ in 0..TRIES {
-            let (expects, changes) = self.weigh(hosted, &act, who).await?;
+            let Weighed { expects, changes, moved } = self.weigh(hosted, &act, who).await?;
             match self.commit(expects, changes, Promise::Durable).await {
                 Err(CommitError::Refused(_)) => continue,
-                done => return Ok(done?),
+                done => return Ok(done.map(|()| moved)?),
             }
         }
         Err(Error::new(Kind::Unavailable, format!("{hosted} is being changed by others; try again")))
     }
 
-    /// What the act changes as things are now, and what of them was relied on.
-    async fn weigh(&self, hosted: &Repository, act: &Act, who: &Who) -> Result<(Vec<Expect>, Vec<Change>), Error> {
+    async fn weigh(&self, hosted: &Repository, act: &Act, who: &Who) -> Result<Weighed, Error> {
         let repository = || hosted.clone();
         let by = || who.name().to_owned();
+        let gone = |(tag, from): (&Tag, Digest)| Moved { tag: tag.clone(), from: Some(from), to: None };
         match act {
             Act::Name { tags, digest, with } => {
-                let (mut expects, mut changes) = (Vec::new(), with.clone());
+                let mut weighed = Weighed { changes: with.clone(), ..Weighed::default() };
                 for tag in tags {
                     let current = self.index.tag(hosted, tag).await?.map(|row| row.digest);
                     self.permit(hosted, tag, current, Some(*digest))?;
                     if self.policy(hosted).is_immutable(tag.as_str()) {
-                        expects.push(Expect::Tag(repository(), tag.clone(), current));
+                        weighed.expects.push(Expect::Tag(repository(), tag.clone(), current));
                     }
                     let row = TagRow::new(*digest, now(), by());
-                    changes.push(Change::Tag { repository: repository(), tag: tag.clone(), row });
+                    weighed.changes.push(Change::Tag { repository: repository(), tag: tag.clone(), row });
+                    weighed.moved.push(Moved { tag: tag.clone(), from: current, to: Some(*digest) });
                 }
-                Ok((expects, changes))
+                Ok(weighed)
             }
             Act::Remove(tag) => {
                 let row = self.index.tag(hosted, tag).await?.ok_or_else(|| unknown(hosted, tag))?;
                 self.permit(hosted, tag, Some(row.digest), None)?;
                 let untag = Change::Untag { repository: repository(), tag: tag.clone(), by: by() };
-                Ok((vec![Expect::Tag(repository(), tag.clone(), Some(row.digest))], vec![untag]))
+                let expects = vec![Expect::Tag(repository(), tag.clone(), Some(row.digest))];
+                Ok(Weighed { expects, changes: vec![untag], moved: vec![gone((tag, row.digest))] })
             }
             Act::RemoveManifest(digest) => {
                 self.index.manifest(hosted, digest).await?.ok_or_else(|| unknown(hosted, digest))?;
@@ -96,9 +123,20 @@ impl Registry {
                 for tag in &tags {
                     self.permit(hosted, tag, Some(*digest), None)?;
                 }
+                let moved = tags.iter().map(|tag| gone((tag, *digest))).collect();
                 // One that is named meanwhile is judged like the others.
-                let expects = vec![Expect::Manifest(repository(), *digest), Expect::NamedOnlyBy(repository(), *digest, tags)];
-                Ok((expects, vec![Change::RemoveManifest { repository: repository(), digest: *digest, by: by() }]))
+                let mut expects = self.part_of_what_may_change(hosted, digest).await?;
+                expects.extend([Expect::Manifest(repository(), *digest), Expect::NamedOnlyBy(repository(), *digest, tags)]);
+                let changes = vec![Change::RemoveManifest { repository: repository(), digest: *digest, by: by() }];
+                Ok(Weighed { expects, changes, moved })
+            }
+            Act::RemoveBlob(digest) => {
+                if !self.index.linked(hosted, digest).await? {
+                    return Err(Error::new(Kind::BlobUnknown, format!("{hosted} has no blob {digest} to delete")));
+                }
+                let expects = self.part_of_what_may_change(hosted, digest).await?;
+                let changes = vec![Change::Unlink { repository: repository(), digest: *digest }];
+                Ok(Weighed { expects, changes, moved: Vec::new() })
             }
             Act::Expire(tag, row) => {
                 if self.index.tag(hosted, tag).await?.as_ref() != Some(row) {
@@ -106,18 +144,38 @@ impl Registry {
                 }
                 self.permit(hosted, tag, Some(row.digest), None)?;
                 let untag = Change::Untag { repository: repository(), tag: tag.clone(), by: by() };
-                Ok((vec![Expect::TagRow(repository(), tag.clone(), row.clone())], vec![untag]))
+                let expects = vec![Expect::TagRow(repository(), tag.clone(), row.clone())];
+                Ok(Weighed { expects, changes: vec![untag], moved: vec![gone((tag, row.digest))] })
             }
             Act::RemoveRepository => {
                 let tags = self.all_tags(hosted).await?;
                 for (tag, row) in &tags {
                     self.permit(hosted, tag, Some(row.digest), None)?;
                 }
+                let moved = tags.iter().map(|(tag, row)| gone((tag, row.digest))).collect();
                 let judged = tags.into_iter().map(|(tag, _)| tag).collect();
                 let expects = vec![Expect::Repository(repository(), true), Expect::TagsAmong(repository(), judged)];
-                Ok((expects, vec![Change::RemoveRepository { repository: repository() }]))
+                Ok(Weighed { expects, changes: vec![Change::RemoveRepository { repository: repository() }], moved })
             }
         }
+    }
+
+    /// Refuses to take a part from an image whose tag must stay as it is. What that relied on.
+    async fn part_of_what_may_change(&self, hosted: &Repository, part: &Digest) -> Result<Vec<Expect>, Error> {
+        let (mut expects, mut images, mut todo) = (Vec::new(), BTreeMap::new(), vec![*part]);
+        while let Some(part) = todo.pop() {
+            let parents = self.index.parents(hosted, &part, usize::MAX).await?;
+            todo.extend(parents.iter().filter(|parent| images.insert(**parent, Vec::new()).is_none()));
+            expects.push(Expect::PartOnlyOf(hosted.clone(), part, parents));
+        }
+        let tags = if images.is_empty() { Vec::new() } else { self.all_tags(hosted).await? };
+        for (tag, row) in tags {
+            let Some(naming) = images.get_mut(&row.digest) else { continue };
+            self.permit(hosted, &tag, Some(row.digest), None)?;
+            naming.push(tag);
+        }
+        expects.extend(images.into_iter().map(|(image, naming)| Expect::NamedOnlyBy(hosted.clone(), image, naming)));
+        Ok(expects)
     }
 
     fn permit(&self, hosted: &Repository, tag: &Tag, from: Option<Digest>, to: Option<Digest>) -> Result<(), Error> {
@@ -126,7 +184,7 @@ impl Registry {
             Ok(()) => Ok(()),
             Err(Stays::ReadOnly) => Err(read_only(hosted)),
             Err(Stays::Immutable) if to.is_some() => immutable("names another image already; push under a new tag"),
-            Err(Stays::Immutable) => immutable("cannot be deleted"),
+            Err(Stays::Immutable) => immutable("cannot be deleted, nor can what it leads to"),
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config;
-use crate::index::{Local, Options};
+use crate::index::{EdgeKind, EdgeRow, Local, Options};
 use crate::oci::{Digest, Reference};
 use crate::store::FileStore;
 use crate::upstream::ManifestAnswer;
@@ -147,10 +147,10 @@ async fn a_push_whose_client_leaves_goes_on_and_ends_what_was_kept_of_the_old_ta
     let target = house.registry.target("team/app", None).unwrap();
     let (_, ticket) = house.registry.manifest(&target, &tagged("v1"), &anonymous(), Want::Bytes).await.unwrap();
     let ticket = ticket.unwrap();
-    assert!(house.registry.holds(&ticket));
+    assert!(house.registry.holds(&ticket, &Who::Anonymous));
     assert!(house.put(&name, "v1", &manifest("new")).now_or_never().is_none(), "its client left before the answer");
     house.eventually(async || house.pull("team/app:v1").await.unwrap().digest == Digest::of(manifest("new").as_bytes())).await;
-    house.eventually(async || !house.registry.holds(&ticket)).await;
+    house.eventually(async || !house.registry.holds(&ticket, &Who::Anonymous)).await;
 }
 
 #[tokio::test]
@@ -300,6 +300,22 @@ async fn a_manifest_goes_only_while_the_tags_that_were_judged_name_it() {
     assert_eq!(commit(&["v1"]).await, Err(CommitError::Refused(expect(&["v1"]).into())));
     assert_eq!(commit(&["v1", "v2", "gone"]).await, Ok(()));
     assert_eq!(house.pull("team/app:v2").await.unwrap_err().kind, Kind::ManifestUnknown);
+}
+
+#[tokio::test]
+async fn a_part_goes_only_while_the_images_that_were_judged_have_it() {
+    let house = House::hosted().await;
+    let child = house.put(&name("team/app"), "v1", &manifest("ours")).await.unwrap().digest;
+    let hosted = Repository::hosted(&name("team/app"));
+    let edges = vec![(child, EdgeRow { kind: EdgeKind::Manifest, size: 1, media_type: String::new() })];
+    let row = house.registry.index.manifest(&hosted, &child).await.unwrap().unwrap();
+    let index = Digest::of(b"index");
+    let change = Change::Manifest { repository: hosted.clone(), digest: index, row, edges };
+    house.registry.commit(Vec::new(), vec![change], Promise::Durable).await.unwrap();
+    let expect = |parents: &[Digest]| Expect::PartOnlyOf(hosted.clone(), child, parents.to_vec());
+    let commit = async |parents: &[Digest]| house.registry.commit(vec![expect(parents)], Vec::new(), Promise::Durable).await;
+    assert_eq!(commit(&[child]).await, Err(CommitError::Refused(expect(&[child]).into())));
+    assert_eq!(commit(&[child, index]).await, Ok(()));
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use http::Method;
 use http::request::Parts;
 
 use super::answers::Refusal;
+use super::listen::CertificateUser;
 use super::requests::Asker;
 use super::{Server, client};
-use crate::auth::{Action, Claims, Credentials, Fault, Verdict, Who, judge, judge_any};
+use crate::auth::{Action, Claims, Credentials, Fault, NotVerified, Verdict, Who, judge, judge_any};
 use crate::oci::{Actions, PathName, Scope};
 use crate::registry::{Error, Kind, Reader, Sight, Target};
 
@@ -17,8 +18,8 @@ pub struct Caller {
     pub who: Who,
     /// Set when a token came.
     pub claims: Option<Arc<Claims>>,
-    /// Whether any credentials came at all.
-    presented: bool,
+    /// Whether the request itself had any credentials: the certificate of its connection is none.
+    pub presented: bool,
 }
 
 /// What is to be done, and where.
@@ -29,6 +30,19 @@ pub struct Wish<'a> {
     pub written: &'a PathName,
     /// Whether the name came with an `ns`.
     pub namespaced: bool,
+}
+
+impl Caller {
+    /// Whether his token, where one came, was made for pulls of the name, as it is judged or as it is written behind an `ns`.
+    pub fn may_pull(&self, judged: &str, written: Option<&str>) -> bool {
+        let grants = |claims: &Arc<Claims>| [Some(judged), written].into_iter().flatten().any(|name| claims.grants(name, Action::Pull));
+        self.claims.as_ref().is_none_or(grants)
+    }
+
+    /// Whether he shows with a HEAD at the root that he wants to pull. Who pushes sees the hosted store alone.
+    pub fn heads_for_a_pull(&self, written: &str) -> bool {
+        self.presented && !self.claims.as_ref().is_some_and(|claims| claims.asked_push(written))
+    }
 }
 
 impl Wish<'_> {
@@ -51,7 +65,7 @@ impl Wish<'_> {
     }
 
     /// Whether the name has no prefix and no `ns`: the address that pulls and pushes alike.
-    fn at_root(&self) -> bool {
+    pub fn at_root(&self) -> bool {
         matches!(self.target, Target::Group(_)) && !self.namespaced
     }
 }
@@ -65,10 +79,11 @@ impl Server {
     }
 
     async fn identify(&self, parts: &Parts, lenient: bool, scopes: &[Scope]) -> Result<Caller, Refusal> {
-        let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
         let nobody = |presented| Caller { who: Who::Anonymous, claims: None, presented };
-        match Credentials::parse(header) {
+        match credentials(parts) {
             Credentials::None => Ok(nobody(false)),
+            // Nothing was shown for this request: he too gets a token, which tells a push from a pull.
+            Credentials::Certificate(name) => Ok(Caller { who: Who::User(name), claims: None, presented: false }),
             Credentials::Bearer(token) => match self.tokens.verify(token.reveal()) {
                 Ok(claims) => Ok(Caller { who: claims.who.clone(), claims: Some(claims), presented: true }),
                 Err(_) => {
@@ -81,13 +96,34 @@ impl Server {
             }
             Credentials::Basic { user, password } => match self.users.verify(&user, &password, client(parts).ip()).await {
                 Ok(who) => Ok(Caller { who, claims: None, presented: true }),
-                Err(why) => Err(Refusal::not_verified(why, scopes)),
+                Err(why) => {
+                    if why == NotVerified::Wrong {
+                        self.log_in_refused(parts, &user);
+                    }
+                    Err(Refusal::not_verified(why, scopes))
+                }
             },
             Credentials::Unknown if lenient => Ok(nobody(true)),
             Credentials::Unknown => {
                 Err(Refusal::challenge("this Authorization header cannot be read; log in with docker login", scopes, None))
             }
         }
+    }
+
+    /// Whoever sent the request, where that is known without hashing and without waiting.
+    pub fn recall(&self, parts: &Parts) -> Option<Caller> {
+        let caller = match credentials(parts) {
+            Credentials::None => Caller { who: Who::Anonymous, claims: None, presented: false },
+            Credentials::Certificate(name) => Caller { who: Who::User(name), claims: None, presented: false },
+            Credentials::Bearer(token) => {
+                let claims = self.tokens.verify(token.reveal()).ok()?;
+                Caller { who: claims.who.clone(), claims: Some(claims), presented: true }
+            }
+            Credentials::Basic { user, password } => Caller { who: self.users.recall(&user, &password)?, claims: None, presented: true },
+            Credentials::Unknown => return None,
+        };
+        Asker::is(parts, &caller.who);
+        Some(caller)
     }
 
     /// Checks credentials and judges the wish; what comes back may do it.
@@ -148,6 +184,15 @@ impl Server {
         let pushes = asked_push || (is_blob && caller.claims.is_none() && caller.who.is_signed_in() && may_push());
         let sight = if parts.method == Method::HEAD && wish.at_root() && pushes { Sight::Hosted } else { Sight::Everything };
         Reader::new(caller.who.clone(), sight)
+    }
+}
+
+/// What a request says of who sent it. What it says itself goes over the connection's certificate.
+pub fn credentials(parts: &Parts) -> Credentials {
+    let header = parts.headers.get(http::header::AUTHORIZATION).map(|value| value.to_str().unwrap_or("?"));
+    match (Credentials::parse(header), parts.extensions.get::<CertificateUser>()) {
+        (Credentials::None, Some(CertificateUser(name))) => Credentials::Certificate(name.clone()),
+        (given, _) => given,
     }
 }
 

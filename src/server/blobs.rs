@@ -3,14 +3,14 @@
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::StreamExt;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use super::Server;
 use super::access::Wish;
 use super::answers::{Refusal, body};
 use super::manifests::{CONTENT_DIGEST, NAMESPACE, namespace, text};
+use super::{Server, audit};
 use crate::auth::Action;
 use crate::oci::{ByteRange, Digest, PathName, content_range};
 use crate::registry::{Error, Want};
@@ -33,10 +33,14 @@ impl Server {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_DIGEST, text(&digest.to_string())?);
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        let etag = text(&format!("\"{digest}\""))?;
         if let Some(ns) = &ns {
             headers.insert(NAMESPACE, text(ns)?);
         }
-        let asked = parts.headers.get(RANGE).filter(|_| want == Want::Bytes);
+        // A part of something else than the client has is of no use to it.
+        let same = parts.headers.get(IF_RANGE).is_none_or(|known| *known == etag);
+        headers.insert(ETAG, etag);
+        let asked = parts.headers.get(RANGE).filter(|_| want == Want::Bytes && same);
         let asked = asked.and_then(|value| value.to_str().ok()).and_then(ByteRange::parse);
         let range = match (blob.total, asked) {
             (Some(total), Some(asked)) => match asked.resolve(total) {
@@ -72,8 +76,8 @@ impl Server {
 
     async fn delete_blob(&self, parts: &Parts, name: &PathName, digest: &Digest) -> Result<Response, Refusal> {
         let (hosted, caller) = self.admit_write(parts, name, Action::Delete).await?;
-        self.registry.delete_blob(&hosted, digest).await.map_err(|error: Error| Refusal::from(error))?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %digest, "deleted a blob");
+        self.registry.delete_blob(&hosted, digest, &caller.who).await.map_err(|error: Error| Refusal::from(error))?;
+        telemetry::audit::deleted_blob(audit::by(parts, caller.who.name()), &hosted, *digest);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok(response)

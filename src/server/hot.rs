@@ -1,19 +1,19 @@
 //! Answers kept in memory with their headers ready: a manifest that is asked for again touches neither index nor disk.
 //!
-//! An answer is given again only while its ticket holds and only to callers whom the rules let pull.
+//! An answer is given again only while its ticket holds and only to callers whom token and rules let pull from where it was found.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use moka::sync::Cache;
 
 use super::Server;
-use crate::auth::{Action, Verdict, Who, judge};
+use super::access::Wish;
+use crate::auth::{Action, Verdict, judge};
 use crate::oci::Repository;
 use crate::registry::{Found, Ticket};
 use crate::telemetry;
@@ -33,8 +33,11 @@ struct Entry {
     ticket: Ticket,
     /// Where it was found.
     repository: Repository,
-    /// Whether HEAD without credentials is answered too: not at the root.
-    heads: bool,
+    /// The name as it is judged, and as it is written.
+    judged: String,
+    written: String,
+    namespaced: bool,
+    at_root: bool,
 }
 
 impl Default for Hot {
@@ -45,23 +48,20 @@ impl Default for Hot {
 }
 
 impl Server {
-    /// The kept answer to a request without credentials that everybody may make.
+    /// The kept answer, where it is known at once that whoever asks may have it.
     pub fn hot_answer(&self, parts: &Parts) -> Option<Response> {
         let head = parts.method == Method::HEAD;
-        let anonymous = !parts.headers.contains_key(AUTHORIZATION);
-        if !anonymous || !(head || parts.method == Method::GET) {
+        if !(head || parts.method == Method::GET) {
             return None;
         }
-        let key = parts.uri.path_and_query()?.as_str();
-        let entry = self.hot.0.get(key)?;
-        if judge(&self.policy.rules(), &Who::Anonymous, Action::Pull, &entry.repository) != Verdict::Allowed {
+        let entry = self.hot.0.get(parts.uri.path_and_query()?.as_str())?;
+        let caller = self.recall(parts)?;
+        if head && entry.at_root && !caller.heads_for_a_pull(&entry.written) {
             return None;
         }
-        if !self.registry.holds(&entry.ticket) {
-            self.hot.0.invalidate(key);
-            return None;
-        }
-        if head && !entry.heads {
+        let written = entry.namespaced.then_some(entry.written.as_str());
+        let may = || judge(&self.policy.rules(), &caller.who, Action::Pull, &entry.repository) == Verdict::Allowed;
+        if !caller.may_pull(&entry.judged, written) || !may() || !self.registry.holds(&entry.ticket, &caller.who) {
             return None;
         }
         telemetry::metrics::hit(telemetry::metrics::Kind::Manifest);
@@ -71,13 +71,19 @@ impl Server {
         Some(response)
     }
 
-    /// Keeps the answer to an anonymous request, as long as its ticket says.
-    pub fn keep_hot(&self, parts: &Parts, headers: &HeaderMap, found: &Found, ticket: Option<Ticket>, at_root: bool) {
-        if let (Some(ticket), Some(key), Some(bytes)) = (ticket, parts.uri.path_and_query(), &found.bytes)
-            && !parts.headers.contains_key(AUTHORIZATION)
-        {
-            let entry =
-                Entry { headers: headers.clone(), bytes: bytes.clone(), ticket, repository: found.repository.clone(), heads: !at_root };
+    /// Keeps the answer, as long as its ticket says.
+    pub fn keep_hot(&self, parts: &Parts, wish: &Wish<'_>, headers: &HeaderMap, found: &Found, ticket: Option<Ticket>) {
+        if let (Some(ticket), Some(key), Some(bytes)) = (ticket, parts.uri.path_and_query(), &found.bytes) {
+            let entry = Entry {
+                headers: headers.clone(),
+                bytes: bytes.clone(),
+                ticket,
+                repository: found.repository.clone(),
+                judged: wish.target.judged(),
+                written: wish.written.to_string(),
+                namespaced: wish.namespaced,
+                at_root: wish.at_root(),
+            };
             self.hot.0.insert(key.as_str().into(), Arc::new(entry));
         }
     }

@@ -7,13 +7,14 @@ use http::header::{CONTENT_TYPE, HeaderValue, LINK, WARNING};
 use http::request::Parts;
 use serde_json::json;
 
-use super::Server;
 use super::access::{Caller, Wish};
 use super::answers::Refusal;
 use super::manifests::{namespace, parameter, text};
+use super::{Server, audit};
 use crate::auth::{Action, Fault, Verdict, Who, judge_listing};
 use crate::oci::{Digest, PathName, Referrer, Scope};
 use crate::registry::{Page, Reader, Sight, Wanted};
+use crate::telemetry;
 
 /// The most entries of one page, and how many there are when nobody says.
 const PAGE: usize = 1000;
@@ -22,8 +23,11 @@ impl Server {
     /// `/v2/`: without valid credentials always the challenge, so that log-ins tell the truth.
     pub async fn base_route(&self, parts: &Parts) -> Result<Response, Refusal> {
         let caller = self.caller(parts, false, &[]).await?;
-        if caller.claims.is_none() && caller.who == Who::Anonymous {
+        if caller.claims.is_none() && (caller.who == Who::Anonymous || !caller.presented) {
             return Err(Refusal::challenge("this is a registry: clients get a token (an anonymous one will do) and come back", &[], None));
+        }
+        if caller.claims.is_none() {
+            telemetry::audit::logged_in(audit::by(parts, caller.who.name()));
         }
         Ok(Json(json!({})).into_response())
     }

@@ -8,11 +8,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, WARNING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::Server;
 use super::access::Wish;
 use super::answers::Refusal;
+use super::{Server, audit};
 use crate::auth::Action;
 use crate::oci::{InvalidRoute, MAX_MANIFEST, PathName, Reference, RepositoryName, Tag};
 use crate::registry::{Error, Found, Kind, Target, Want};
@@ -44,7 +45,7 @@ impl Server {
         let (found, ticket) = asked.map_err(|error| wish.refused(error))?;
         let headers = headers(&found, ns.as_deref())?;
         if want == Want::Bytes {
-            self.keep_hot(parts, &headers, &found, ticket, matches!(target, Target::Group(_)) && ns.is_none());
+            self.keep_hot(parts, &wish, &headers, &found, ticket);
         }
         let mut response = Response::new(match (want, found.bytes) {
             (Want::Bytes, Some(bytes)) => Body::from(bytes),
@@ -58,14 +59,14 @@ impl Server {
         let (hosted, caller) = self.admit_write(parts, name, Action::Push).await?;
         let target = Target::Group(hosted.clone());
         let wish = Wish { action: Action::Shadow, target: &target, written: name, namespaced: false };
-        self.admit_shadow(&caller, &hosted, &wish).await?;
+        let shadows = self.admit_shadow(&caller, &hosted, &wish).await?;
         let tags = tag_parameters(parts, reference)?;
         let bytes = whole(body, MAX_MANIFEST).await?;
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
         let content_type = content_type.split(';').next().unwrap_or("").trim();
         let reader = self.reader(parts, &caller, &wish, false);
         let published = self.registry.put_manifest(&hosted, reference, &tags, content_type, bytes, &reader).await?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %reference, ?tags, digest = %published.digest, "pushed");
+        audit::pushed(parts, &caller, &hosted, reference, &published, shadows);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::CREATED;
         let headers = response.headers_mut();
@@ -82,8 +83,8 @@ impl Server {
 
     async fn delete_manifest(&self, parts: &Parts, name: &PathName, reference: &Reference) -> Result<Response, Refusal> {
         let (hosted, caller) = self.admit_write(parts, name, Action::Delete).await?;
-        self.registry.delete_manifest(&hosted, reference, &caller.who).await?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, %reference, "deleted");
+        let gone = self.registry.delete_manifest(&hosted, reference, &caller.who).await?;
+        audit::deleted(parts, &caller, &hosted, reference, &gone);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::ACCEPTED;
         Ok(response)
@@ -124,10 +125,10 @@ impl Server {
         }
     }
 
-    /// Pushing what hides an upstream's image from every client needs a right of its own.
-    pub async fn admit_shadow(&self, caller: &super::access::Caller, hosted: &RepositoryName, wish: &Wish<'_>) -> Result<(), Refusal> {
+    /// Pushing what hides an upstream's image from every client needs a right of its own; whether this does.
+    pub async fn admit_shadow(&self, caller: &super::access::Caller, hosted: &RepositoryName, wish: &Wish<'_>) -> Result<bool, Refusal> {
         if !self.registry.shadows(hosted).await? {
-            return Ok(());
+            return Ok(false);
         }
         self.judge(caller, wish).map_err(|refusal| match refusal {
             Refusal::Denied(_) => Refusal::denied(format!(
@@ -136,8 +137,7 @@ impl Server {
             )),
             other => other,
         })?;
-        tracing::info!(target: "audit", who = caller.who.name(), repository = %hosted, "pushing what hides an upstream's image");
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -176,11 +176,14 @@ fn tag_parameters(parts: &Parts, reference: &Reference) -> Result<Vec<Tag>, Refu
 
 /// The whole body, if it is not longer than `limit`.
 pub async fn whole(body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let too_large = || Error::new(Kind::ManifestTooLarge, format!("this is larger than the {limit} bytes that are taken"));
+    // Who says so beforehand is told so beforehand.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large().into());
+    }
     match Limited::new(body, limit).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Error::new(Kind::ManifestTooLarge, format!("this is larger than the {limit} bytes that are taken")).into())
-        }
+        Err(error) if error.is::<LengthLimitError>() => Err(too_large().into()),
         Err(_) => Err(Refusal::Malformed { code: "MANIFEST_INVALID", message: "the request broke off; send it again".into() }),
     }
 }

@@ -2,8 +2,11 @@
 
 mod access;
 mod answers;
+mod audit;
 mod blobs;
+mod connect;
 mod errors;
+mod forwarded;
 mod hot;
 pub mod listen;
 mod lists;
@@ -11,7 +14,9 @@ mod manifests;
 mod pages;
 mod probes;
 mod requests;
+mod required;
 mod search;
+pub mod tls;
 mod token;
 mod unread;
 mod uploads;
@@ -28,6 +33,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
+use tower::util::MapRequestLayer;
 
 use crate::auth::{Policy, Tokens, Users};
 use crate::config::Settings;
@@ -44,6 +50,10 @@ pub struct Server {
     tokens: Arc<Tokens>,
     policy: Arc<Policy>,
     external_url: Option<String>,
+    tls: Option<Arc<tls::Tls>>,
+    /// Plain HTTP is refused.
+    require: bool,
+    proxies: Arc<forwarded::Proxies>,
     metrics: Option<telemetry::metrics::Handle>,
     hot: hot::Hot,
     started: Instant,
@@ -56,6 +66,7 @@ impl Server {
         users: Arc<Users>,
         tokens: Arc<Tokens>,
         policy: Arc<Policy>,
+        tls: Option<Arc<tls::Tls>>,
         metrics: Option<telemetry::metrics::Handle>,
     ) -> Arc<Server> {
         Arc::new(Server {
@@ -64,6 +75,9 @@ impl Server {
             tokens,
             policy,
             external_url: settings.server.external_url.clone(),
+            tls,
+            require: settings.server.tls.require,
+            proxies: Arc::new(forwarded::Proxies::new(settings.server.trusted_proxies.clone(), settings.server.external_url.is_some())),
             metrics,
             hot: hot::Hot::default(),
             started: Instant::now(),
@@ -72,11 +86,15 @@ impl Server {
 
     /// Every route of this server.
     pub fn router(self: &Arc<Server>) -> Router {
+        let proxies = self.proxies.clone();
         let pages = Page::ALL.into_iter().fold(Router::new(), |router, page| router.route(page.path(), page.handler()));
         pages
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), required::check))
             .layer(axum::middleware::from_fn(requests::observe))
+            // The outermost: whatever asks who the client is comes after it.
+            .layer(MapRequestLayer::new(move |request: Request| proxies.settle(request)))
             .with_state(self.clone())
     }
 }
@@ -105,34 +123,34 @@ async fn wrong_method() -> Response {
 
 impl Server {
     async fn answer(&self, parts: &Parts, body: Body) -> Result<Response, Refusal> {
-        match Route::parse(parts.method.as_str(), parts.uri.path())? {
+        let route = Route::parse(parts.method.as_str(), parts.uri.path())?;
+        let answer = match &route {
             Route::Base => self.base_route(parts).await,
             Route::Catalog => self.catalog(parts).await,
             Route::Ping => Ok(self.ping()),
             Route::Search => self.search(parts).await,
-            Route::Tags { name } => self.tags(parts, &name).await,
-            Route::Manifest { name, reference } => self.manifest(parts, &name, &reference, body).await,
-            Route::Blob { name, digest } => self.blob(parts, &name, &digest).await,
-            Route::Uploads { name } => self.begin_upload(parts, &name, body).await,
-            Route::Upload { name, id } => self.upload(parts, &name, id.as_str(), body).await,
-            Route::Referrers { name, digest } => self.referrers(parts, &name, &digest).await,
-        }
+            Route::Tags { name } => self.tags(parts, name).await,
+            Route::Manifest { name, reference } => self.manifest(parts, name, reference, body).await,
+            Route::Blob { name, digest } => self.blob(parts, name, digest).await,
+            Route::Uploads { name } => self.begin_upload(parts, name, body).await,
+            Route::Upload { name, id } => self.upload(parts, name, id.as_str(), body).await,
+            Route::Referrers { name, digest } => self.referrers(parts, name, digest).await,
+        };
+        answer.inspect_err(|refusal| audit::refused(parts, &route, refusal))
     }
 
     /// How clients reach this server, without a slash at its end.
     fn base(&self, parts: &Parts) -> String {
-        match &self.external_url {
-            Some(url) => url.clone(),
-            None => {
-                let named = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-                let host = named.or_else(|| parts.uri.authority().map(|a| a.as_str())).unwrap_or("localhost");
-                format!("http://{host}")
-            }
-        }
+        self.external_url.clone().unwrap_or_else(|| forwarded::reached(parts))
+    }
+
+    /// The address by which clients name this server, as image names begin with it.
+    fn host(&self, parts: &Parts) -> String {
+        self.base(parts).split("//").last().unwrap_or_default().to_owned()
     }
 }
 
-/// Where the request came from.
+/// Where the request came from, as far as trusted proxies tell.
 fn client(parts: &Parts) -> SocketAddr {
     let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
     parts.extensions.get::<listen::ClientAddress>().map_or(unknown, |address| address.0)

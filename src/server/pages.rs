@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::routing::{MethodRouter, get};
 
-use super::{Server, probes, token, upstreams};
+use super::{Server, connect, probes, token, upstreams};
 
 /// One of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +15,13 @@ pub enum Page {
     Metrics,
     Token,
     Upstreams,
+    Connect,
+    Ca,
 }
 
 impl Page {
-    pub const ALL: [Page; 6] = [Page::Landing, Page::Healthz, Page::Readyz, Page::Metrics, Page::Token, Page::Upstreams];
+    pub const ALL: [Page; 8] =
+        [Page::Landing, Page::Healthz, Page::Readyz, Page::Metrics, Page::Token, Page::Upstreams, Page::Connect, Page::Ca];
 
     pub fn path(self) -> &'static str {
         match self {
@@ -28,6 +31,8 @@ impl Page {
             Page::Metrics => "/metrics",
             Page::Token => "/token",
             Page::Upstreams => "/api/v1/upstreams",
+            Page::Connect => "/connect",
+            Page::Ca => connect::CA,
         }
     }
 
@@ -39,6 +44,8 @@ impl Page {
             Page::Metrics => get(probes::metrics),
             Page::Token => get(token::by_query).post(token::by_form),
             Page::Upstreams => get(upstreams::list),
+            Page::Connect => get(connect::lines),
+            Page::Ca => get(connect::ca),
         }
     }
 }

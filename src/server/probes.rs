@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 
 use super::Server;
 use crate::index::Health;
@@ -61,15 +61,8 @@ fn tell_limits(upstream: &UpstreamState) {
 }
 
 /// `GET /`: where one is, and what to try next.
-pub async fn landing(State(server): State<Arc<Server>>, headers: HeaderMap) -> Response {
-    let named = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost:5000");
-    let host = server.external_url.as_deref().map_or(named, |url| url.split("//").last().unwrap_or(named));
+pub async fn landing(State(server): State<Arc<Server>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
     let totals = server.registry.index().totals().await.unwrap_or_default();
-    let text = super::welcome::welcome(
-        host,
-        &server.external_url.clone().unwrap_or_else(|| format!("http://{named}")),
-        totals,
-        server.started.elapsed(),
-    );
-    text.into_response()
+    super::welcome::welcome(&server.host(&parts), &server.base(&parts), totals, server.started.elapsed()).into_response()
 }

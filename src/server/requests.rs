@@ -9,6 +9,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
+use http::Method;
 use http::header::USER_AGENT;
 use http::request::Parts;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -21,7 +22,9 @@ use crate::telemetry;
 pub async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let route = shape(request.uri().path());
-    if !telemetry::log::wants_request(u16::MAX - 1) {
+    // Whoever writes is named in the audit events, whatever is logged.
+    let writes = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if !writes && !telemetry::log::wants_request(u16::MAX - 1) {
         let method = request.method().clone();
         let response = next.run(request).await;
         telemetry::metrics::request(route, method.as_str(), response.status().as_u16());
@@ -61,6 +64,7 @@ fn shape(path: &str) -> &'static str {
         "/v1/search" | "/v1/_ping" => "search",
         "/token" => "token",
         "/healthz" | "/readyz" | "/metrics" => "probe",
+        "/connect" | "/connect/ca.crt" => "connect",
         "/api/v1/upstreams" => "api",
         _ => kinds.iter().find(|(part, _)| path.contains(part)).map_or("other", |(_, kind)| kind),
     }
@@ -71,7 +75,12 @@ fn shape(path: &str) -> &'static str {
 pub struct Asker(Arc<OnceLock<String>>);
 
 impl Asker {
-    /// Notes who asks, where a line will be written.
+    /// Who asks, as far as that was noted; empty for nobody in particular.
+    pub fn name(parts: &Parts) -> &str {
+        parts.extensions.get::<Asker>().and_then(|asker| asker.0.get()).map_or("", String::as_str)
+    }
+
+    /// Notes who asks, where that will be told.
     pub fn is(parts: &Parts, who: &Who) {
         if let Some(asker) = parts.extensions.get::<Asker>().filter(|_| who.is_signed_in()) {
             asker.0.get_or_init(|| who.name().to_owned());
@@ -80,7 +89,7 @@ impl Asker {
 }
 
 struct Line {
-    method: http::Method,
+    method: Method,
     path: String,
     namespace: Option<String>,
     client: std::net::IpAddr,

@@ -6,17 +6,19 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{AUTHORIZATION, CACHE_CONTROL};
+use http::header::CACHE_CONTROL;
 use http::request::Parts;
 use http::{HeaderValue, Method, StatusCode};
 use serde_json::json;
 
+use super::access::credentials;
 use super::answers::{Refusal, body};
 use super::manifests::whole;
-use super::{Server, client};
+use super::{Server, audit, client};
 use crate::auth::{Credentials, Granted, Refused, TokenRequest, grant};
 use crate::config::Secret;
 use crate::oci::Scope;
+use crate::telemetry;
 
 /// The largest form that is read, in bytes.
 const FORM: usize = 64 << 10;
@@ -47,19 +49,27 @@ pub async fn by_form(State(server): State<Arc<Server>>, request: Request) -> Res
     server.token(&parts, &form, given).await
 }
 
-fn credentials(parts: &Parts) -> Credentials {
-    Credentials::parse(parts.headers.get(AUTHORIZATION).map(|value| value.to_str().unwrap_or("?")))
-}
-
 impl Server {
     async fn token(&self, parts: &Parts, fields: &[u8], credentials: Credentials) -> Response {
         let asked = url::form_urlencoded::parse(fields).filter(|(key, _)| key == "scope");
-        let scopes = asked.flat_map(|(_, value)| Scope::parse_all(&value)).collect();
+        let scopes: Vec<_> = asked.flat_map(|(_, value)| Scope::parse_all(&value)).collect();
+        let user = match &credentials {
+            Credentials::Basic { user, .. } => user.clone(),
+            _ => String::new(),
+        };
+        // Without a scope nobody gets a token by a wrong password.
+        let logs_in = scopes.is_empty() && !user.is_empty();
         let request = TokenRequest { credentials, scopes, from: client(parts).ip() };
         let names = |name: &str| self.registry.target(name, None).map(|target| self.registry.candidates(&target)).unwrap_or_default();
         match grant(&self.users, &self.policy.rules(), &self.tokens, request, &names).await {
-            Ok(granted) => answer(granted, &parts.method),
+            Ok(granted) => {
+                if logs_in {
+                    telemetry::audit::logged_in(audit::by(parts, &user));
+                }
+                answer(granted, &parts.method)
+            }
             Err(Refused::LogIn) => {
+                self.log_in_refused(parts, &user);
                 let text = "the user name or the password is wrong";
                 let mut response = body(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", text, serde_json::Value::Null);
                 response.headers_mut().insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"entrepot\""));

@@ -16,6 +16,7 @@ It has {blobs} blobs ({megabytes} MB) and has been up for {minutes} minutes.
   docker login {host}                       then docker push {host}/team/app:1
 
 As a mirror of Docker Hub, in /etc/docker/daemon.json:  {{ \"registry-mirrors\": [\"{base}\"] }}
+How clients come to trust it: {base}/connect
 Probes: {base}/healthz  {base}/readyz   Figures: {base}/metrics
 ",
         version = env!("CARGO_PKG_VERSION"),

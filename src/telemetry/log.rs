@@ -60,8 +60,8 @@ fn queue(writer: impl Write + Send + 'static, lines: usize) -> (NonBlocking, Wor
 }
 
 fn dispatch(options: Options<'_>, queue: NonBlocking) -> Dispatch {
-    // Lines of requests have a switch of their own: `level = "warn"` keeps them.
-    let filter = EnvFilter::builder().parse_lossy(format!("{},request=info", options.filter));
+    // Lines of requests have a switch of their own: `level = "warn"` keeps them. So it does audit events, unless `audit=off` is said.
+    let filter = EnvFilter::builder().parse_lossy(format!("audit=info,{},request=info", options.filter));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue);
     match options.json {
         true => Dispatch::new(builder.json().flatten_event(true).finish()),

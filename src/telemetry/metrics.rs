@@ -22,6 +22,7 @@ const BYTES_OUT: &str = "entrepot_sent_bytes_total";
 const STORE_BLOBS: &str = "entrepot_store_blobs";
 const STORE_BYTES: &str = "entrepot_store_bytes";
 const INDEX_ABANDONED: &str = "entrepot_index_abandoned_total";
+const AUDIT_LOST: &str = "entrepot_audit_lost_total";
 const LOG_DROPPED: &str = "entrepot_log_dropped_total";
 
 /// What was asked for, in hits and misses.
@@ -54,6 +55,7 @@ struct Meters {
     store_blobs: Gauge,
     store_bytes: Gauge,
     index_abandoned: Counter,
+    audit_lost: Counter,
     log_dropped: Counter,
 }
 
@@ -69,6 +71,7 @@ pub struct Handle(&'static Meters);
 impl Handle {
     /// All figures in Prometheus' text form.
     pub fn render(&self) -> String {
+        self.0.audit_lost.absolute(super::audit::lost());
         self.0.log_dropped.absolute(super::log::dropped());
         self.0.prometheus.run_upkeep();
         self.0.prometheus.render()
@@ -92,6 +95,7 @@ pub fn install() -> Handle {
             store_blobs: gauge!(STORE_BLOBS),
             store_bytes: gauge!(STORE_BYTES),
             index_abandoned: counter!(INDEX_ABANDONED),
+            audit_lost: counter!(AUDIT_LOST),
             log_dropped: counter!(LOG_DROPPED),
         }
     }))
@@ -107,6 +111,7 @@ fn describe() {
         (BYTES_IN, Unit::Bytes, "Bytes of content that came in, pushed by clients or fetched from upstreams."),
         (BYTES_OUT, Unit::Bytes, "Bytes of content sent to clients."),
         (INDEX_ABANDONED, Unit::Count, "Times the index on disk was abandoned for the one in memory."),
+        (AUDIT_LOST, Unit::Count, "Audit events that are not in their file because it could not be written."),
         (LOG_DROPPED, Unit::Count, "Log lines dropped because they came faster than they could be written."),
     ];
     for (name, unit, text) in counters {
@@ -321,6 +326,7 @@ mod tests {
             BYTES_OUT,
             STORE_BLOBS,
             STORE_BYTES,
+            AUDIT_LOST,
             LOG_DROPPED,
         ];
         for name in limits.into_iter().chain(others) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
 use crate::registry::{Collected, Error, Registry, Sweep};
+use crate::telemetry::audit;
 
 /// After a failure: the index may still be being read.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -70,7 +71,7 @@ pub(super) async fn gc(registry: Arc<Registry>, sweep: Sweep, teller: Teller) ->
     };
     let collected = gather(&registry, sweep, ASKED, progress).await.map_err(|error| error.message)?;
     if !sweep.dry_run {
-        tracing::info!(manifests = collected.manifests, blobs = collected.blobs, bytes = collected.bytes, "removed what nobody needs");
+        audit::collected(collected.manifests, collected.blobs, collected.bytes);
     }
     teller.tell(Gathering::Done(collected)).await;
     Ok(())

@@ -6,11 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
 use crate::config::Patterns;
-use crate::oci::ImageName;
+use crate::oci::{Digest, ImageName};
 use crate::registry::{Error, Registry, Share, Usage};
+use crate::telemetry::audit::{self, Named};
 
 /// Images, or whole repositories, that are to be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Names {
     pub names: Vec<String>,
     /// Each is a repository's name, and all of it goes.
@@ -19,6 +21,7 @@ pub struct Names {
 
 /// What is to be copied where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Copy {
     pub from: String,
     pub to: String,
@@ -65,13 +68,13 @@ pub(super) async fn du(registry: Arc<Registry>, teller: Teller) -> Result<(), St
 pub(super) async fn delete(registry: Arc<Registry>, names: Names, teller: Teller) -> Result<(), String> {
     for name in names.names {
         let done = match names.all {
-            true => registry.delete_repository(&name).await.map_err(message),
+            true => registry.delete_repository(&name).await.map(|_| None).map_err(message),
             false => match image(&name) {
-                Ok(image) => registry.delete_image(&image).await.map_err(message),
+                Ok(image) => registry.delete_image(&image).await.map(|gone| gone.first().and_then(|moved| moved.from)).map_err(message),
                 Err(why) => Err(why),
             },
         };
-        teller.tell(outcome(name, done, "deleted")).await;
+        teller.tell(outcome("delete", name, names.all, done)).await;
     }
     Ok(())
 }
@@ -80,21 +83,27 @@ pub(super) async fn delete(registry: Arc<Registry>, names: Names, teller: Teller
 pub(super) async fn purge(registry: Arc<Registry>, names: Names, teller: Teller) -> Result<(), String> {
     for name in names.names {
         let done = match names.all {
-            true => registry.purge_repository(&name).await.map_err(message),
+            true => registry.purge_repository(&name).await.map(|()| None).map_err(message),
             false => match image(&name) {
-                Ok(image) => registry.purge_image(&image).await.map_err(message),
+                Ok(image) => registry.purge_image(&image).await.map(|()| None).map_err(message),
                 Err(why) => Err(why),
             },
         };
-        teller.tell(outcome(name, done, "purged")).await;
+        teller.tell(outcome("purge", name, names.all, done)).await;
     }
     Ok(())
 }
 
 /// Copies an image; one [`Outcome`].
 pub(super) async fn copy(registry: Arc<Registry>, order: Copy, teller: Teller) -> Result<(), String> {
-    let published = registry.copy(&image(&order.from)?, &image(&order.to)?).await.map_err(message)?;
-    tracing::info!(target: "audit", from = order.from, to = order.to, digest = %published.digest, "copied by command");
+    let copied = match (image(&order.from), image(&order.to)) {
+        (Ok(from), Ok(to)) => registry.copy(&from, &to).await.map_err(message),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    };
+    let before = copied.iter().flat_map(|published| &published.moved).find_map(|moved| moved.from);
+    let to = copied.as_ref().ok().map(|published| published.digest);
+    audit::commanded("copy", Named::Image(&order.to), before, to, told(&copied, &format!("from {}", order.from)));
+    copied?;
     teller.tell(Outcome::Done { image: order.to }).await;
     Ok(())
 }
@@ -107,12 +116,17 @@ fn message(error: Error) -> String {
     error.message
 }
 
-fn outcome(image: String, done: Result<(), String>, what: &'static str) -> Outcome {
+/// What became of a name, told besides as an audit event; `done` has what a tag named.
+fn outcome(event: &'static str, image: String, all: bool, done: Result<Option<Digest>, String>) -> Outcome {
+    let named = if all { Named::Repository(&image) } else { Named::Image(&image) };
+    audit::commanded(event, named, done.clone().ok().flatten(), None, told(&done, ""));
     match done {
-        Ok(()) => {
-            tracing::info!(target: "audit", image, "{what} by command");
-            Outcome::Done { image }
-        }
+        Ok(_) => Outcome::Done { image },
         Err(why) => Outcome::Failed { image, why },
     }
+}
+
+/// The end of an audit event: what is to be said of it, or why it was not done.
+pub(super) fn told<'a, T>(done: &'a Result<T, String>, said: &'a str) -> Result<&'a str, &'a str> {
+    done.as_ref().map(|_| said).map_err(String::as_str)
 }

@@ -11,6 +11,7 @@ use crate::registry::{Platforms, Registry};
 
 /// What is to be fetched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Order {
     pub images: Vec<String>,
     /// Each as `os/architecture[/variant]`; `all` alone for every platform.

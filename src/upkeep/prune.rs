@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Teller;
 use crate::oci::RepositoryName;
 use crate::registry::{Error, Registry};
+use crate::telemetry::audit::{self, By};
 
 /// Before the first run after a start, so that a rule written by mistake can be taken back.
 const REST: Duration = Duration::from_secs(300);
@@ -17,6 +18,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 /// What is to be looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PruneOrder {
     /// Hosted repositories; all where none is named.
     pub repositories: Vec<String>,
@@ -64,6 +66,10 @@ async fn one(registry: &Registry, name: &RepositoryName, dry_run: bool, teller: 
     for surplus in registry.surplus(name).await? {
         if !dry_run && !registry.let_go(name, &surplus).await? {
             continue;
+        }
+        if !dry_run {
+            let by = if teller.is_some() { By::LOCAL } else { By::SERVER };
+            audit::pruned(by, name, &surplus.tag, surplus.digest(), &surplus.why);
         }
         if let Some(teller) = teller {
             let (tag, why) = (surplus.tag.to_string(), surplus.why);

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::images::told;
 use super::request::Teller;
 use crate::oci::{Digest, ImageName, Reference};
 use crate::registry::{HeldBack, Registry};
+use crate::telemetry::audit::{self, Named};
 
 /// What became of one image. `image` is as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,11 +69,10 @@ pub(super) async fn pin(registry: Arc<Registry>, images: Vec<String>, teller: Te
             Ok((name, digest)) => registry.pin(&name, digest).await.map_err(|error| error.message),
             Err(why) => Err(why),
         };
+        let (from, to) = pinned.as_ref().map_or((None, None), |pinned| (pinned.from, Some(pinned.to)));
+        audit::commanded("pin", Named::Image(&image), from, to, told(&pinned, ""));
         let event = match pinned {
-            Ok(pinned) => {
-                tracing::info!(target: "audit", image, digest = %pinned.to, "pinned by command");
-                TagEvent::Pinned { image, repository: pinned.repository.to_string(), from: pinned.from, to: pinned.to }
-            }
+            Ok(pinned) => TagEvent::Pinned { image, repository: pinned.repository.to_string(), from: pinned.from, to: pinned.to },
             Err(why) => TagEvent::Failed { image, why },
         };
         teller.tell(event).await;
@@ -86,11 +87,10 @@ pub(super) async fn unpin(registry: Arc<Registry>, images: Vec<String>, teller: 
             Ok((name, _)) => registry.unpin(&name).await.map_err(|error| error.message),
             Err(why) => Err(why),
         };
+        let digest = unpinned.as_ref().ok().map(|pinned| pinned.to);
+        audit::commanded("unpin", Named::Image(&image), digest, digest, told(&unpinned, ""));
         let event = match unpinned {
-            Ok(pinned) => {
-                tracing::info!(target: "audit", image, "unpinned by command");
-                TagEvent::Unpinned { image, repository: pinned.repository.to_string(), digest: pinned.to }
-            }
+            Ok(pinned) => TagEvent::Unpinned { image, repository: pinned.repository.to_string(), digest: pinned.to },
             Err(why) => TagEvent::Failed { image, why },
         };
         teller.tell(event).await;

@@ -54,6 +54,12 @@ pushed() {
   hosted team/app 1
 }
 
+pulls_securely() {
+  refused ctr images pull --hosts-dir /etc/containerd/certs.d "$SECURE/library/multi:1"
+  follow "containerd, without a restart"
+  pulled /etc/containerd/certs.d "$SECURE/library/multi:1" "$MULTI"
+}
+
 pulls_all_again() {
   forget_images
   pulled "$DOCKER_IO" docker.io/library/debian:12 "$DEBIAN"
@@ -76,6 +82,7 @@ containerd_cases() {
   check "an image comes by its digest alone" pulled "$DOCKER_IO" "docker.io/library/debian@$DEBIAN" "$DEBIAN"
   check "a registry that is not configured is not answered for" refused ctr images pull --hosts-dir "$DEFAULT" registry.invalid/library/multi:1
   check "an image is pushed with the right password alone" pushed
+  check "over HTTPS, once the CA is where /connect says, an image is pulled" pulls_securely
 
   stop_upstream
   check "everything is pulled again with the upstream stopped" pulls_all_again

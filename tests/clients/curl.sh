@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What the protocol says on the wire: challenges, tokens, ranges, errors.
 . "$(dirname "$0")/lib.sh"
-needs curl jq docker-registry
+needs curl jq openssl docker-registry
 
 # status CURL OPTION…: the status alone.
 status() { curl -sS -o "$WORK/body" -w '%{http_code}' "$@"; }
@@ -20,14 +20,17 @@ tells_passwords_apart() {
   same "status of a token asked with a wrong one" 401 "$(status -u admin:wrong "http://$ADDRESS/token?service=entrepot")"
 }
 
+# Over HTTPS, at the address that is no loopback.
+whole_securely() { SCHEME=https ADDRESS=$SECURE whole "$@" --cacert "$WORK/ca.crt"; }
+
 # whole REPOSITORY TAG CURL OPTION…: an image by hand, each body against its digest.
 whole() {
   local name=$1 tag=$2 blob
   shift 2
-  curl -fsS -H "$MANIFESTS" "$@" "http://$ADDRESS/v2/$name/manifests/$tag" >"$WORK/manifest"
+  curl -fsS -H "$MANIFESTS" "$@" "${SCHEME:-http}://$ADDRESS/v2/$name/manifests/$tag" >"$WORK/manifest"
   same "digest of the manifest" "$DEBIAN" "sha256:$(sha256sum <"$WORK/manifest" | cut -d ' ' -f 1)"
   for blob in $(jq -r '.config.digest, .layers[].digest' "$WORK/manifest"); do
-    same "digest of a blob" "$blob" "sha256:$(curl -fsS "$@" "http://$ADDRESS/v2/$name/blobs/$blob" | sha256sum | cut -d ' ' -f 1)"
+    same "digest of a blob" "$blob" "sha256:$(curl -fsS "$@" "${SCHEME:-http}://$ADDRESS/v2/$name/blobs/$blob" | sha256sum | cut -d ' ' -f 1)"
   done
 }
 
@@ -62,6 +65,36 @@ unknown_is_json() {
   jq -e '.errors[0] | .code and (.message | length > 0)' "$WORK/body"
 }
 
+# secured CURL OPTION…: at the address that is no loopback, with the CA that /connect gives.
+secured() {
+  [[ -f $WORK/ca.crt ]] || curl -fsSo "$WORK/ca.crt" "http://$SECURE/connect/ca.crt"
+  curl -sS --cacert "$WORK/ca.crt" "$@"
+}
+
+one_port_speaks_both() {
+  same "without the CA" 000 "$(status "https://$SECURE/healthz" || true)"
+  same "over HTTPS" "200 2" "$(secured -o /dev/null -w '%{http_code} %{http_version}' "https://$SECURE/healthz")"
+  same "over HTTPS with HTTP/1.1" "200 1.1" "$(secured --http1.1 -o /dev/null -w '%{http_code} %{http_version}' "https://$SECURE/healthz")"
+  same "with TLS 1.2" 200 "$(secured --tls-max 1.2 -o /dev/null -w '%{http_code}' "https://$SECURE/healthz")"
+  same "over HTTP" 200 "$(status "http://$SECURE/healthz")"
+  secured -o /dev/null -D - "https://$SECURE/v2/" | grep -F "realm=\"https://$SECURE/token\""
+}
+
+# An authority for clients and a certificate of one, named ci.
+make_client_certificate() {
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
+  openssl req -x509 "${key[@]}" -keyout "$WORK/clients.key" -out "$WORK/clients.crt" -days 2 -subj "/CN=clients"
+  openssl req "${key[@]}" -keyout "$WORK/ci.key" -out "$WORK/ci.csr" -subj "/CN=ci"
+  openssl x509 -req -in "$WORK/ci.csr" -CA "$WORK/clients.crt" -CAkey "$WORK/clients.key" -CAcreateserial -days 2 -out "$WORK/ci.crt" \
+    -extfile <(echo extendedKeyUsage=clientAuth)
+} 2>/dev/null
+
+a_client_certificate_is_a_log_in() {
+  same "a push without it" 401 "$(secured -o /dev/null -w '%{http_code}' -X POST "https://$SECURE/v2/team/ci/blobs/uploads/")"
+  same "a push with it" 202 \
+    "$(secured --cert "$WORK/ci.crt" --key "$WORK/ci.key" -o /dev/null -w '%{http_code}' -X POST "https://$SECURE/v2/team/ci/blobs/uploads/")"
+}
+
 # The head of a record and of a hello: what a client that tries TLS first sends.
 answers_a_tls_hello() {
   local host=${ADDRESS%:*} port=${ADDRESS#*:}
@@ -77,6 +110,8 @@ outage_is_no_absence() {
 }
 
 start_upstream
+make_client_certificate
+export ENTREPOT_SERVER__TLS__CLIENT_CA=$WORK/clients.crt
 start_entrepot
 DEBIAN=$(upstream_digest library/debian 12)
 check "the front page tells what to do next" grep -F docker <(curl -fsS "http://$ADDRESS/")
@@ -88,9 +123,15 @@ check "a part of a blob is answered with that part" answers_ranges
 check "HEAD without credentials is challenged" head_is_challenged
 check "a push without credentials is challenged, and an anonymous token is not enough" push_is_challenged
 check "an unknown name is an error in the registry's JSON form" unknown_is_json
-check "a TLS hello on the plain port is answered with HTTP 400 at once" answers_a_tls_hello
+check "one port speaks HTTP and HTTPS" one_port_speaks_both
+check "an image is pulled over HTTPS" whole_securely library/debian 12
+check "a client's certificate is a log-in" a_client_certificate_is_a_log_in
 stop_upstream
 check "an outage is not answered as not found" outage_is_no_absence
 check "a cached image is served with the upstream stopped" whole library/debian 12
 restart_entrepot
 check "a cached image is served after a restart, the upstream still stopped" whole library/debian 12
+unset ENTREPOT_SERVER__TLS__CLIENT_CA
+export ENTREPOT_SERVER__TLS__MODE=off
+restart_entrepot
+check "without TLS a hello is answered with HTTP 400 at once" answers_a_tls_hello

@@ -74,6 +74,17 @@ logs_in_and_back_out() {
 # finds TERM NAME: a search at the address names the repository.
 finds() { docker search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$2"; }
 
+# Before the CA is trusted nothing is said in the clear.
+pulls_and_pushes_securely() {
+  refused docker pull "$SECURE/multi:1"
+  follow "Docker, without a restart"
+  pulled "$SECURE/multi:1" "$MULTI"
+  docker login --username admin --password-stdin "$SECURE" <<<"$PASSWORD"
+  docker tag "$SECURE/multi:1" "$SECURE/team/secured:1"
+  docker push "$SECURE/team/secured:1"
+  curl -fsS -u "admin:$PASSWORD" "http://$ADDRESS/v2/team/secured/tags/list" | jq -e '.tags == ["1"]'
+}
+
 docker_cases() {
   DEBIAN=$(upstream_digest library/debian 12)
   MULTI=$(upstream_digest library/multi 1)
@@ -96,6 +107,7 @@ docker_cases() {
   check "the same image is pushed under a second name" pushes debian:12 team/second 1
   check "what was pulled through the address is pushed back under the same name" pushes_back small 1
   check "what was pushed is pulled" pulls_hosted team/app 1
+  check "over HTTPS, once the CA is where /connect says, an image is pulled and pushed" pulls_and_pushes_securely
   check "docker search finds what was pushed" finds app team/app
   check "docker search finds what is cached" finds debian debian
 

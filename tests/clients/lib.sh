@@ -5,6 +5,11 @@
 
 set -euo pipefail
 shopt -s inherit_errexit
+# In a network and with mounts of its own, which end with the script. There 192.0.2.1 is this machine, and no loopback: clients
+# check certificates.
+if [[ -z ${ENTREPOT_TEST_NAMESPACE:-} ]]; then ENTREPOT_TEST_NAMESPACE=$$ exec unshare --net --mount "$0" "$@"; fi
+ip link set lo up
+ip address add 192.0.2.1/32 dev lo
 CLIENT=$(basename "$0" .sh)
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/entrepot-XXXXXX")
 PASSWORD="right-$RANDOM$RANDOM"
@@ -147,9 +152,10 @@ stop_upstream() {
 # On ADDRESS, its data in WORK/data. Started again, it has the same address and data.
 start_entrepot() {
   ADDRESS=${ADDRESS:-127.0.0.1:$(free_port)}
+  SECURE=192.0.2.1:${ADDRESS#*:}
   cat >"$WORK/entrepot.toml" <<EOF
 [server]
-listen = ["$ADDRESS"]
+listen = ["$ADDRESS", "$SECURE"]
 [storage]
 data = "$WORK/data"
 [[upstream]]
@@ -162,6 +168,19 @@ EOF
   start entrepot "$ENTREPOT" serve --config "$WORK/entrepot.toml"
   await 20 "entrepot" curl -fsS "http://$ADDRESS/readyz"
 }
+
+# follow HEADING: does what /connect says below this heading, in an /etc that is this script's own.
+follow() {
+  if ! findmnt --target /etc --types overlay --output SOURCE --noheadings | grep -qx entrepot-tests; then
+    mkdir -p "$WORK/etc" "$WORK/etc-work"
+    mount -t overlay entrepot-tests -o "lowerdir=/etc,upperdir=$WORK/etc,workdir=$WORK/etc-work" /etc
+  fi
+  curl -fsS "http://$SECURE/connect" >"$WORK/connect"
+  (cd "$WORK" && lines_below "First get the certificate" | bash -ex && lines_below "$1" | sed -E 's/sudo //; /^ *(docker|podman) pull /d' | bash -ex)
+}
+
+# lines_below HEADING: the first indented block after it.
+lines_below() { awk -v heading="$1" 'index($0, heading) == 1 {on = 1} on && /^  / {print; begun = 1} begun && /^$/ {exit}' "$WORK/connect"; }
 
 restart_entrepot() {
   stop entrepot

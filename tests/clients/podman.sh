@@ -45,6 +45,15 @@ finds() { podman search --format '{{.Name}}' "$ADDRESS/$1" | grep -Fx "$ADDRESS/
 # lists_tag NAME TAG
 lists_tag() { podman search --list-tags "$ADDRESS/$1" | awk '{print $NF}' | grep -Fx "$2"; }
 
+pulls_and_pushes_securely() {
+  refused podman pull "$SECURE/small:1"
+  follow "podman, buildah, skopeo"
+  pulled "$SECURE/small:1" "$(upstream_digest library/small 1)"
+  podman login --username admin --password "$PASSWORD" "$SECURE"
+  podman push "$SECURE/small:1" "$SECURE/team/secured:1"
+  hosted team/secured 1
+}
+
 pulls_all_again() {
   forget_images
   pulled docker.io/library/debian:12 "$DEBIAN"
@@ -69,6 +78,7 @@ check "an image is pushed" pushes docker.io/library/multi:1 team/app 1
 check "a large image is pushed" pushes docker.io/library/debian:12 team/base 1
 check "the same image is pushed under a second name" pushes docker.io/library/debian:12 team/second 1
 check "what was pulled through the address is pushed back under the same name" pushes_back small 1
+check "over HTTPS, once the CA is where /connect says, an image is pulled and pushed" pulls_and_pushes_securely
 check "podman search finds what was pushed" finds app team/app
 check "podman search finds what is cached" finds debian debian
 check "podman search lists an image's tags" lists_tag debian 12

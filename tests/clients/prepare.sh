@@ -4,7 +4,7 @@
 
 CACHE=${ENTREPOT_TEST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/entrepot-tests}
 PACKAGES=(docker.io containerd podman skopeo docker-registry debootstrap busybox-static runc iproute2 iptables jq curl python3
-  apache2-utils e2fsprogs fuse-overlayfs netavark uidmap strace openssl)
+  apache2-utils e2fsprogs fuse-overlayfs netavark uidmap strace openssl nginx caddy haproxy)
 CONTAINERD=github.com/containerd/containerd/v2/cmd
 MODULES=("$CONTAINERD/containerd@v2.4.2" "$CONTAINERD/ctr@v2.4.2" "$CONTAINERD/containerd-shim-runc-v2@v2.4.2"
   "github.com/moby/moby/v2/cmd/dockerd@v2.0.0-beta.24" "github.com/opencontainers/runc@v1.5.2" # Debian 12's runc knows no time namespace

@@ -52,6 +52,14 @@ deletes() {
   skopeo inspect "${HERE[@]}" "docker://$ADDRESS/team/multi:1" >/dev/null
 }
 
+copies_securely() {
+  refused skopeo inspect "docker://$SECURE/multi:1"
+  follow "podman, buildah, skopeo"
+  inspects "$SECURE/multi:1" "$MULTI"
+  skopeo copy --all --src-creds "$CREDENTIALS" --dest-creds "$CREDENTIALS" "docker://$SECURE/multi:1" "docker://$SECURE/team/secured:1"
+  hosted team/secured 1
+}
+
 pulls_all_again() {
   pulls_index
   inspects docker.io/library/debian:12 "$DEBIAN"
@@ -77,6 +85,7 @@ check "what came from upstream is pushed back under the same name" pushes_back s
 check "an index whose platforms came from upstream is pushed back" pushes_back multi 1
 check "tags are listed, hosted and upstream" lists_tags
 check "an image is deleted, and it alone" deletes
+check "over HTTPS, once the CA is where /connect says, an image is copied" copies_securely
 stop_upstream
 check "everything is pulled again with the upstream stopped" pulls_all_again
 restart_entrepot

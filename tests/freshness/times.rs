@@ -147,8 +147,9 @@ async fn who_asks_for_the_headers_alone_of_a_changed_tag_has_it_asked_for_once()
     assert_eq!(app.hub.count("GET", UPSTREAM_LATEST), 0, "by its digest");
 }
 
+/// SEC-32: what a digest names was believed for five minutes, then fetched again.
 #[tokio::test]
-async fn a_digest_is_never_asked_for_again() {
+async fn artifact_keeper_3206_a_digest_is_never_asked_for_again() {
     let mut app = app(|hub| hub.tag_ttl = Duration::ZERO).await;
     let image = app.hub.image("library/nginx", "latest", &[bytes(1, 100)]);
     let pulled = app.anonymous().pull("nginx", &image.digest.to_string()).await;

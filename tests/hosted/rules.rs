@@ -45,8 +45,9 @@ async fn the_first_rule_that_matches_says_which_tags_may_be_pushed_again() {
     }
 }
 
+/// SEC-15: who might only create could overwrite.
 #[tokio::test]
-async fn no_way_to_the_same_end_changes_an_immutable_tag() {
+async fn cve_2026_31801_no_way_to_the_same_end_changes_an_immutable_tag() {
     let app = ruled().await;
     let (alice, admin) = (app.user("alice"), app.user("admin"));
     let (one, two) = (build("one", &[]), build("two", &[]));
@@ -69,7 +70,7 @@ async fn no_way_to_the_same_end_changes_an_immutable_tag() {
     for refused in [
         registry.delete_image(&image("team/app:v1")).await,
         registry.delete_repository("team/app").await,
-        registry.copy(&image("team/app:latest"), &image("team/app:v1")).await.map(drop),
+        registry.copy(&image("team/app:latest"), &image("team/app:v1")).await.map(|copied| copied.moved),
     ] {
         let why = refused.unwrap_err().message;
         assert!(why.contains("v1 is immutable"), "{why}");
@@ -79,8 +80,9 @@ async fn no_way_to_the_same_end_changes_an_immutable_tag() {
     app.anonymous().get("/v2/team/app/manifests/latest").await.expect(404);
 }
 
+/// SEC-15: where deletions were switched off, those of tags went on.
 #[tokio::test]
-async fn where_a_rule_says_read_only_nothing_is_begun_and_elsewhere_all_goes_on() {
+async fn cve_2026_41888_where_a_rule_says_read_only_nothing_is_begun_and_elsewhere_all_goes_on() {
     let mut app = App::start().await;
     let image = build("one", &[bytes(1, 1000)]);
     for name in ["team/frozen", "team/app"] {

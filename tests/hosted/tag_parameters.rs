@@ -14,8 +14,9 @@ async fn named(app: &App, tag: &str) -> Option<bytes::Bytes> {
     (answer.status == 200).then_some(answer.body)
 }
 
+/// SEC-15: a push by digest that names tags besides was not asked what it may change.
 #[tokio::test]
-async fn an_immutable_tag_among_them_refuses_them_all() {
+async fn zot_4266_an_immutable_tag_among_them_refuses_them_all() {
     let app = App::with(|settings| settings.hosted.tags.immutable_tags = Patterns::new(&["v*"]).unwrap()).await;
     let alice = app.user("alice");
     let (one, two) = (build("one", &[]), build("two", &[]));

@@ -29,8 +29,9 @@ async fn every_error_is_the_registrys_json_with_a_sentence() {
     assert!(client.head("/v2/team/app/blobs/sha256:short").await.expect(400).body.is_empty());
 }
 
+/// SEC-36: `/%2F%2F..%2F` led out of the folder.
 #[tokio::test]
-async fn paths_that_climb_or_hide_are_refused() {
+async fn cve_2024_4956_paths_that_climb_or_hide_are_refused() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let app = App::start().await;
     // A client library would tidy these up before it sends them.

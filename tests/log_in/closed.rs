@@ -1,11 +1,12 @@
 //! What is not for everybody: a registry without anonymous pulls, and upstreams that need credentials.
 
-use entrepot::config::Credentials;
+use entrepot::config::{Allow, Anonymous, Credentials, Patterns, Rights, Role};
 
 use super::app::*;
 
+/// SEC-12: what is private was served to anybody by the routes that forgot to ask.
 #[tokio::test]
-async fn without_anonymous_pulls_nothing_comes_without_a_log_in() {
+async fn cve_2026_27771_without_anonymous_pulls_nothing_comes_without_a_log_in() {
     let mut app = App::start().await;
     let cached = app.hub.image("library/nginx", "latest", &[bytes(1, 1000)]);
     let image = build("one", &[bytes(2, 1000)]);
@@ -120,4 +121,36 @@ async fn a_mount_is_no_way_around() {
     }
     let both = app.user("bob").token(&["repository:team/x:pull,push", "repository:corp/app:pull"]).await;
     app.anonymous().with_token(both.json()["token"].as_str().unwrap()).post(&path, "").await.expect(201);
+}
+
+#[tokio::test]
+async fn an_answer_kept_in_memory_is_given_to_those_alone_who_may_have_it() {
+    let role = |member: &str, pattern: &str| {
+        let rights = Rights { pull: true, push: true, ..Rights::default() };
+        let allow = vec![Allow { repositories: Patterns::new(&[pattern]).unwrap(), rights }];
+        Role { name: member.to_owned(), members: Patterns::new(&[member]).unwrap(), allow }
+    };
+    let app = App::with(|settings| {
+        settings.auth.anonymous = Some(Anonymous { pull: false, push: false, delete: false });
+        settings.auth.roles = vec![role("alice", "team/**"), role("bob", "other/**")];
+    })
+    .await;
+    let (path, image) = ("/v2/team/app/manifests/v1", build("one", &[bytes(2, 1000)]));
+    app.user("alice").push("team/app", "v1", &image).await;
+    let token = async |scope: &str| app.user("alice").token(&[scope]).await.json()["token"].as_str().unwrap().to_owned();
+    let (right, pushing, other) =
+        (token("repository:team/app:pull").await, token("repository:team/app:pull,push").await, token("repository:team/other:pull").await);
+    for round in 0..3 {
+        for client in [app.user("alice").basic(), app.anonymous().with_token(&right), app.user("admin").basic()] {
+            assert_eq!(client.get(path).await.expect(200).body, image.manifest, "{round}");
+            client.head(path).await.expect(200);
+        }
+        app.anonymous().with_token(&pushing).head(path).await.expect(200);
+        app.anonymous().with_token(&other).get(path).await.expect(401);
+        app.user("bob").basic().get(path).await.expect(403);
+        app.login("alice", "wrong").basic().get(path).await.expect(401);
+        app.anonymous().bare().get(path).await.expect(401);
+    }
+    app.user("alice").push("team/app", "v1", &build("two", &[bytes(3, 1000)])).await;
+    assert_ne!(app.user("alice").basic().get(path).await.expect(200).body, image.manifest, "a changed tag is told at once");
 }

@@ -134,7 +134,7 @@ async fn absent_and_denied_pass_on_to_the_next_member() {
 }
 
 #[tokio::test]
-async fn a_failing_member_ends_the_search() {
+async fn sec_38_a_failing_member_ends_the_search() {
     let quay = FaultUpstream::start().await;
     let app = of_two(&quay).await;
     quay.image("org/app", "v1", &[]);
@@ -150,7 +150,7 @@ async fn a_failing_member_ends_the_search() {
 }
 
 #[tokio::test]
-async fn a_name_stays_with_the_member_that_served_it() {
+async fn sec_38_a_name_stays_with_the_member_that_served_it() {
     let quay = FaultUpstream::start().await;
     let app = of_two(&quay).await;
     let theirs = quay.image("org/app", "v1", &[bytes(1, 100)]);
@@ -168,7 +168,7 @@ async fn a_name_stays_with_the_member_that_served_it() {
 }
 
 #[tokio::test]
-async fn a_pulls_blobs_come_from_the_member_of_its_manifest() {
+async fn sec_38_a_pulls_blobs_come_from_the_member_of_its_manifest() {
     let quay = FaultUpstream::start().await;
     let app = of_two(&quay).await;
     let image = quay.image("org/app", "v1", &[bytes(1, 1000), bytes(2, 1000)]);

@@ -47,8 +47,9 @@ async fn ask_everything(app: &App, name: &str) {
     }
 }
 
+/// SEC-37: reserved names were kept from downloads, and asked for by every other question.
 #[tokio::test]
-async fn reserved_names_cause_no_upstream_request_of_any_kind() {
+async fn nora_internal_namespaces_reserved_names_cause_no_upstream_request_of_any_kind() {
     let app = App::with(|settings| settings.hosted.reserved = Patterns::new(&["corp/**", "secret"]).unwrap()).await;
     for name in ["corp/app", "corp/deep/er/app", "secret", "library/secret"] {
         app.hub.image(name, "latest", &[bytes(1, 100)]);

@@ -91,8 +91,9 @@ fn an_empty_or_missing_file_is_an_error_with_its_remedy() {
     assert!(matches!(Users::open(folder.path(), &missing, FAST), Err(OpenError::Missing(_))));
 }
 
+/// SEC-21: how long a refusal took told which users there are. `examples/measure_timing.rs` measures it.
 #[tokio::test]
-async fn a_user_that_is_not_there_is_hashed_like_one_that_is() {
+async fn cve_2023_20902_a_user_that_is_not_there_is_hashed_like_one_that_is() {
     let (_folder, users) = alice();
     assert_eq!(check(&users, "alice", "wrong").await, Err(NotVerified::Wrong));
     assert_eq!(check(&users, "nobody", "right").await, Err(NotVerified::Wrong));

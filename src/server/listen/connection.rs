@@ -5,6 +5,7 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -21,11 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tower::{Service, ServiceExt};
 use tracing::debug;
 
+use super::super::tls::{self, Tls};
 use super::body::{RequestBody, ResponseBody};
 use super::first::{self, Protocol};
+use super::handshake::handshake;
 use super::places::Place;
 use super::pulse::{Pulse, Verdict};
 use super::stream::Stream;
+use super::wire::Wire;
 use crate::config::Limits;
 
 /// Read and write buffers of a connection, and the largest header list, in bytes.
@@ -37,6 +41,14 @@ const STREAMS: u32 = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub SocketAddr);
 
+/// The request came by TLS: in the extensions of each that did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Secure;
+
+/// The user that the client's certificate names: in the extensions of each request of a client that has shown one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateUser(pub Arc<str>);
+
 /// Serves a connection until it ends, breaks a deadline, or is at rest after `leave`.
 pub(super) async fn serve<S, B>(
     mut stream: TcpStream,
@@ -44,6 +56,7 @@ pub(super) async fn serve<S, B>(
     place: Place,
     service: S,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
     leave: CancellationToken,
 ) where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
@@ -54,16 +67,31 @@ pub(super) async fn serve<S, B>(
     let mut read = Vec::new();
     let first = first::protocol(&mut stream, &mut read, limits.idle, limits.headers);
     let Some(Some(protocol)) = leave.run_until_cancelled(first).await else { return };
-    if protocol == Protocol::Tls {
-        // Boxed, because its buffer would be part of every connection.
-        return Box::pin(first::farewell(stream, first::NO_TLS)).await;
-    }
     let pulse = Pulse::new(&limits, place, protocol == Protocol::Http2, Instant::now());
-    let stream = Stream::new(stream, read, pulse.clone());
+    let wire = Wire::new(stream, read, pulse.clone());
+    let stream = match (protocol, tls) {
+        (Protocol::Http1 | Protocol::Http2, _) => Stream::Plain(wire),
+        // Boxed, because what they need would be part of every connection.
+        (Protocol::Tls, None) => return Box::pin(first::farewell(wire, first::NO_TLS)).await,
+        (Protocol::Tls, Some(tls)) => {
+            let shaking = Box::pin(handshake(wire, tls.config(), limits.headers, client));
+            let Some(Some(stream)) = leave.run_until_cancelled(shaking).await else { return };
+            stream
+        }
+    };
+    let secure = protocol == Protocol::Tls;
+    let protocol = if secure { stream.agreed() } else { protocol };
+    let user = stream.client_certificate().and_then(tls::user).map(|user| CertificateUser(user.into()));
     let answering = pulse.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         let running = answering.begin();
         request.extensions_mut().insert(ClientAddress(client));
+        if secure {
+            request.extensions_mut().insert(Secure);
+        }
+        if let Some(user) = &user {
+            request.extensions_mut().insert(user.clone());
+        }
         let answer = service.clone().oneshot(request.map(|body| RequestBody::new(body, limits.slow)));
         async move { answer.await.map(|response| response.map(|body| ResponseBody::new(body, running))) }
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -54,7 +54,7 @@ async fn more(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Sends `text` and ends the connection so that the client gets it: closing with unread bytes would reset it.
-pub(super) async fn farewell(mut stream: TcpStream, text: &str) {
+pub(super) async fn farewell(mut stream: impl AsyncRead + AsyncWrite + Unpin, text: &str) {
     let said = async {
         stream.write_all(text.as_bytes()).await?;
         stream.shutdown().await?;

@@ -6,9 +6,11 @@ mod bind;
 mod body;
 mod connection;
 mod first;
+mod handshake;
 mod places;
 mod pulse;
 mod stream;
+mod wire;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -29,9 +31,10 @@ use tracing::{debug, warn};
 
 pub use self::bind::bind;
 pub use self::body::{RequestBody, RequestBodyError};
-pub use self::connection::ClientAddress;
+pub use self::connection::{CertificateUser, ClientAddress, Secure};
 use self::places::Places;
-use crate::config::Limits;
+use super::tls::Tls;
+use crate::config::{Limits, Networks};
 
 /// How many refused clients are told why at the same time; more are refused without a word.
 const REFUSALS: usize = 64;
@@ -42,6 +45,7 @@ const BREATH: Duration = Duration::from_millis(50);
 struct Edge<S> {
     service: S,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
     places: Arc<Places>,
     refusals: Arc<Semaphore>,
     connections: TaskTracker,
@@ -51,16 +55,24 @@ struct Edge<S> {
     cut: CancellationToken,
 }
 
-/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`.
-/// Returns how many connections were cut after that. Each request carries a [`ClientAddress`].
-pub async fn serve<S, B>(listeners: Vec<TcpListener>, service: S, limits: Limits, shutdown: impl Future<Output = ()>) -> usize
+/// Serves `service` on `listeners` until `shutdown`, then lets running answers finish for at most `limits.shutdown`. Connections of
+/// `proxies` are not counted by address. Returns how many connections were cut after that. Each request carries a [`ClientAddress`],
+/// one that came by TLS [`Secure`] too and, where the client has shown a certificate, a [`CertificateUser`].
+pub async fn serve<S, B>(
+    listeners: Vec<TcpListener>,
+    service: S,
+    limits: Limits,
+    proxies: Networks,
+    tls: Option<Arc<Tls>>,
+    shutdown: impl Future<Output = ()>,
+) -> usize
 where
     S: Service<Request<RequestBody>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let edge = Edge::new(service, limits);
+    let edge = Edge::new(service, limits, proxies, tls);
     let accepting = async {
         join_all(listeners.into_iter().map(|listener| edge.accept(listener))).await;
         std::future::pending::<()>().await;
@@ -79,7 +91,7 @@ where
 }
 
 impl<S> Edge<S> {
-    fn new(service: S, limits: Limits) -> Edge<S> {
+    fn new(service: S, limits: Limits, proxies: Networks, tls: Option<Arc<Tls>>) -> Edge<S> {
         let files = bind::raise_file_limit();
         // The other half is for blobs, drafts, the index and upstreams.
         let connections = limits.connections.min(files / 2);
@@ -87,13 +99,14 @@ impl<S> Edge<S> {
             debug!(connections, files, "fewer connections than configured, because the limit of open files is low");
         }
         Edge {
-            places: Places::new(connections, limits.connections_per_address),
+            places: Places::new(connections, limits.connections_per_address, proxies),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             connections: TaskTracker::new(),
             leave: CancellationToken::new(),
             cut: CancellationToken::new(),
             service,
             limits,
+            tls,
         }
     }
 
@@ -122,7 +135,8 @@ impl<S> Edge<S> {
                 continue;
             };
             bind::tune(&stream);
-            let served = connection::serve(stream, client, place, self.service.clone(), self.limits.clone(), self.leave.clone());
+            let (service, limits, tls) = (self.service.clone(), self.limits.clone(), self.tls.clone());
+            let served = connection::serve(stream, client, place, service, limits, tls, self.leave.clone());
             let cut = self.cut.clone();
             self.connections.spawn(async move {
                 cut.run_until_cancelled(served).await;

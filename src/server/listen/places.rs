@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::config::Networks;
+
 /// The caps and who is here.
 pub(super) struct Places {
     all: usize,
     per_address: usize,
+    /// Proxies: behind the address of one are many clients.
+    uncounted: Networks,
     /// How many connections each address has, and in all.
     taken: Mutex<(HashMap<IpAddr, usize>, usize)>,
 }
@@ -19,8 +23,8 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(all: usize, per_address: usize) -> Arc<Places> {
-        Arc::new(Places { all: all.max(1), per_address: per_address.max(1), taken: Mutex::default() })
+    pub(super) fn new(all: usize, per_address: usize, uncounted: Networks) -> Arc<Places> {
+        Arc::new(Places { all: all.max(1), per_address: per_address.max(1), uncounted, taken: Mutex::default() })
     }
 
     /// A place for a connection from `address`; `None` above a cap.
@@ -28,7 +32,7 @@ impl Places {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (addresses, all) = &mut *taken;
         let here = addresses.get(&address).copied().unwrap_or(0);
-        if *all >= self.all || here >= self.per_address {
+        if *all >= self.all || (here >= self.per_address && !self.uncounted.contains(address)) {
             return None;
         }
         *all += 1;
@@ -68,7 +72,7 @@ mod tests {
     #[test]
     fn a_place_given_back_is_free_again() {
         let (one, other): (IpAddr, IpAddr) = ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap());
-        let places = Places::new(5, 3);
+        let places = Places::new(5, 3, Networks::default());
         let mut mine: Vec<_> = (0..3).filter_map(|_| places.take(one)).collect();
         assert_eq!(mine.len(), 3);
         assert!(places.take(one).is_none(), "the cap per address");
@@ -80,5 +84,13 @@ mod tests {
         assert!(places.take(one).is_some());
         drop((mine, others));
         assert!(places.taken.lock().unwrap().0.is_empty(), "nothing is remembered of who left");
+    }
+
+    #[test]
+    fn a_proxy_has_as_many_places_as_there_are() {
+        let proxy: IpAddr = "192.0.2.1".parse().unwrap();
+        let places = Places::new(5, 1, Networks::new(&["192.0.2.1"]).unwrap());
+        let taken: Vec<_> = (0..6).filter_map(|_| places.take(proxy)).collect();
+        assert_eq!(taken.len(), 5);
     }
 }

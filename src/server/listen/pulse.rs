@@ -80,6 +80,12 @@ impl Pulse {
         Arc::new(Pulse { idle, headers, slow, slow_rate, place, state: Mutex::new(state) })
     }
 
+    /// TLS is agreed upon: the first request may take as long to come as one after another.
+    pub(super) fn greeted(&self, multiplexed: bool, now: Instant) {
+        let mut state = self.state();
+        (state.multiplexed, state.headers_since, state.quiet_since) = (multiplexed, None, now);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,6 +228,7 @@ impl Drop for Running {
 mod tests {
     use super::super::places::Places;
     use super::*;
+    use crate::config::Networks;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -246,7 +253,7 @@ mod tests {
 
     #[test]
     fn headers_and_idle_time_have_deadlines_of_their_own() {
-        let (pulse, start) = pulse(&Places::new(10, 10));
+        let (pulse, start) = pulse(&Places::new(10, 10, Networks::default()));
         pulse.heard(start + 9 * SECOND);
         assert_eq!(pulse.verdict(start), Verdict::Until(start + 10 * SECOND), "dripping moves no deadline");
         assert!(is_cut(&pulse, start + 10 * SECOND));
@@ -264,7 +271,7 @@ mod tests {
 
     #[test]
     fn who_takes_less_than_the_rate_is_cut_and_who_takes_it_is_not() {
-        let (pulse, start) = pulse(&Places::new(10, 10));
+        let (pulse, start) = pulse(&Places::new(10, 10, Networks::default()));
         let _running = pulse.begin();
         let mut now = start;
         for _ in 0..1000 {
@@ -287,7 +294,7 @@ mod tests {
 
     #[test]
     fn time_without_anything_to_send_does_not_count() {
-        let (pulse, start) = pulse(&Places::new(10, 10));
+        let (pulse, start) = pulse(&Places::new(10, 10, Networks::default()));
         let mut running = pulse.begin();
         let mut now = start;
         for _ in 0..4 {
@@ -305,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_crowd_shortens_the_patience() {
-        let places = Places::new(5, 10);
+        let places = Places::new(5, 10, Networks::default());
         let (pulse, start) = pulse(&places);
         let _running = pulse.begin();
         pulse.blocked(start);

@@ -1,110 +1,116 @@
-//! A TCP connection that tells its clock what passes, and begins with the bytes that were read to learn the protocol.
+//! A connection as HTTP reads it: over TLS, or as it comes. The clock watches the wire below.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_rustls::server::TlsStream;
 
-use super::pulse::Pulse;
+use super::first::Protocol;
+use super::wire::Wire;
 
-pub(super) struct Stream {
-    inner: TcpStream,
-    /// What was read already, to be read again.
-    first: Vec<u8>,
-    pulse: Arc<Pulse>,
+pub(super) enum Stream {
+    Plain(Wire),
+    Secure {
+        /// Boxed, because most connections are plain.
+        tls: Box<TlsStream<Wire>>,
+        /// What was read already, to be read again.
+        first: Vec<u8>,
+    },
 }
 
 impl Stream {
-    pub(super) fn new(inner: TcpStream, first: Vec<u8>, pulse: Arc<Pulse>) -> Stream {
-        Stream { inner, first, pulse }
+    pub fn secure(tls: TlsStream<Wire>) -> Stream {
+        Stream::Secure { tls: Box::new(tls), first: Vec::new() }
+    }
+
+    /// The protocol that was agreed upon within TLS.
+    pub fn agreed(&self) -> Protocol {
+        match self {
+            Stream::Secure { tls, .. } if tls.get_ref().1.alpn_protocol() == Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        }
+    }
+
+    /// The certificate that the client has shown and that was found good.
+    pub fn client_certificate(&self) -> Option<&CertificateDer<'static>> {
+        match self {
+            Stream::Plain(_) => None,
+            Stream::Secure { tls, .. } => tls.get_ref().1.peer_certificates()?.first(),
+        }
     }
 
     /// Puts bytes back that were read too early.
-    pub(super) fn unread(&mut self, bytes: &[u8]) {
-        self.first.extend_from_slice(bytes);
-        if !bytes.is_empty() {
-            self.pulse.heard(Instant::now());
+    pub fn unread(&mut self, bytes: &[u8]) {
+        match self {
+            Stream::Plain(wire) => wire.unread(bytes),
+            Stream::Secure { tls, first } => {
+                first.extend_from_slice(bytes);
+                if !bytes.is_empty() {
+                    tls.get_ref().0.pulse().heard(Instant::now());
+                }
+            }
         }
     }
 
     /// Waits for the client to speak; `false`: it left.
-    pub(super) async fn wake(&mut self) -> bool {
-        let mut room = [0; 64];
-        while self.first.is_empty() {
-            match self.inner.read(&mut room).await {
-                Ok(count) if count > 0 => self.unread(&room[..count]),
-                _ => return false,
-            }
+    pub async fn wake(&mut self) -> bool {
+        match self {
+            Stream::Plain(wire) => wire.wake().await,
+            Stream::Secure { first, .. } if !first.is_empty() => true,
+            Stream::Secure { tls, .. } => tls.get_mut().0.wake().await,
         }
-        true
-    }
-
-    fn watch(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match &written {
-            Poll::Ready(Ok(count)) => self.pulse.wrote(*count, Instant::now()),
-            Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.pulse.blocked(Instant::now()),
-        }
-        written
     }
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let count = self.first.len().min(buffer.remaining());
-            buffer.put_slice(&self.first[..count]);
-            match count == self.first.len() {
-                true => self.first = Vec::new(),
-                false => drop(self.first.drain(..count)),
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_read(cx, buffer),
+            Stream::Secure { first, .. } if !first.is_empty() => {
+                let count = first.len().min(buffer.remaining());
+                buffer.put_slice(&first[..count]);
+                first.drain(..count);
+                Poll::Ready(Ok(()))
             }
-            return Poll::Ready(Ok(()));
+            Stream::Secure { tls, .. } => Pin::new(tls).poll_read(cx, buffer),
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.pulse.heard(Instant::now());
-        }
-        read
     }
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.watch(written)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write(cx, bytes),
+            Stream::Secure { tls, .. } => Pin::new(tls).poll_write(cx, bytes),
+        }
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.watch(written)
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_write_vectored(cx, slices),
+            Stream::Secure { tls, .. } => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_flush(cx),
+            Stream::Secure { tls, .. } => Pin::new(tls).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Stream {
-    /// Resets the connection of a reader that was too slow: else the kernel would keep its unread bytes for minutes.
-    fn drop(&mut self) {
-        if self.pulse.was_too_slow() {
-            // Without it the kernel gives up later; there is nobody to tell.
-            drop(SockRef::from(&self.inner).set_linger(Some(Duration::ZERO)));
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(wire) => Pin::new(wire).poll_shutdown(cx),
+            Stream::Secure { tls, .. } => Pin::new(tls).poll_shutdown(cx),
         }
     }
 }
