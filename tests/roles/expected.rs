@@ -101,9 +101,9 @@ pub fn acts(route: &Route) -> Vec<(&'static str, Act)> {
 pub fn page(page: Page, who: Principal) -> (&'static [&'static str], u16) {
     let reads = &["GET", "HEAD"][..];
     match page {
-        Page::Landing | Page::Healthz | Page::Readyz | Page::Connect => (reads, 200),
-        // Switched off here, as TLS is.
-        Page::Metrics | Page::Ca => (reads, 404),
+        Page::Landing | Page::Healthz | Page::Readyz | Page::Connect | Page::Ca => (reads, 200),
+        // Switched off here.
+        Page::Metrics => (reads, 404),
         Page::Token => (&["GET", "HEAD", "POST"], if matches!(who, Principal::WrongPassword | Principal::Revoked) { 401 } else { 200 }),
         Page::Upstreams => match who {
             Principal::Admin => (reads, 200),
