@@ -11,6 +11,7 @@ mod hot;
 pub mod listen;
 mod lists;
 mod manifests;
+mod pages;
 mod probes;
 mod requests;
 mod required;
@@ -30,7 +31,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::get;
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use tower::util::MapRequestLayer;
@@ -41,6 +41,7 @@ use crate::oci::Route;
 use crate::registry::Registry;
 use crate::telemetry;
 use answers::Refusal;
+pub use pages::Page;
 
 /// What answers requests.
 pub struct Server {
@@ -86,15 +87,8 @@ impl Server {
     /// Every route of this server.
     pub fn router(self: &Arc<Server>) -> Router {
         let proxies = self.proxies.clone();
-        Router::new()
-            .route("/healthz", get(probes::healthz))
-            .route("/readyz", get(probes::readyz))
-            .route("/metrics", get(probes::metrics))
-            .route("/token", get(token::by_query).post(token::by_form))
-            .route("/api/v1/upstreams", get(upstreams::list))
-            .route("/connect", get(connect::lines))
-            .route(connect::CA, get(connect::ca))
-            .route("/", get(probes::landing))
+        let pages = Page::ALL.into_iter().fold(Router::new(), |router, page| router.route(page.path(), page.handler()));
+        pages
             .fallback(registry)
             .method_not_allowed_fallback(wrong_method)
             .layer(axum::middleware::from_fn_with_state(self.clone(), required::check))

@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
 use crate::auth::{Account, KeptAllow, KeptToken, Policy};
-use crate::config::ADMIN;
 use crate::registry::Registry;
 use crate::telemetry::audit::{self, By};
 
@@ -74,7 +73,7 @@ pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Tel
     let accounts: Vec<Account> = with(&registry, move |policy| {
         let (event, name, roles, done) = match order {
             UserOrder::Add { name, hash, roles } => {
-                let done = policy.add_user(&name, &hash, &roles, ADMIN);
+                let done = policy.add_user(&name, &hash, &roles, By::LOCAL.user);
                 ("user-added", name, roles, done)
             }
             UserOrder::Password { name, hash } => {
@@ -82,7 +81,7 @@ pub(super) async fn users(registry: Arc<Registry>, order: UserOrder, teller: Tel
                 ("password-changed", name, Vec::new(), done)
             }
             UserOrder::Remove { name } => {
-                let done = policy.remove_user(&name, ADMIN);
+                let done = policy.remove_user(&name, By::LOCAL.user);
                 ("user-removed", name, Vec::new(), done)
             }
             UserOrder::List => return policy.accounts().map_err(|why| why.to_string()),
@@ -103,7 +102,7 @@ pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: T
     let events = match order {
         TokenOrder::Create(token) => {
             let (user, id) = (token.user.clone(), token.id.clone());
-            with(&registry, move |policy| policy.add_token(token, ADMIN).map_err(|why| why.to_string())).await?;
+            with(&registry, move |policy| policy.add_token(token, By::LOCAL.user).map_err(|why| why.to_string())).await?;
             audit::account("token-created", &user, "", &id, By::LOCAL);
             Vec::new()
         }
@@ -114,7 +113,7 @@ pub(super) async fn tokens(registry: Arc<Registry>, order: TokenOrder, teller: T
         }
         TokenOrder::Revoke(ids) => {
             let revoke = move |policy: &Policy| {
-                let each = ids.into_iter().map(|id| match policy.revoke_token(&id, ADMIN) {
+                let each = ids.into_iter().map(|id| match policy.revoke_token(&id, By::LOCAL.user) {
                     Ok(user) => {
                         audit::account("token-revoked", &user, &id, "", By::LOCAL);
                         TokenEvent::Revoked { id, user }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Teller;
 use crate::auth::{Action, KeptAllow, KeptRole, Members, Policy, Role, Source, Who, explain, judged_name};
-use crate::config::{ADMIN, ANONYMOUS, Allow};
+use crate::config::{ANONYMOUS, Allow};
 use crate::oci::Repository;
 use crate::registry::{Registry, Target};
 use crate::telemetry::audit::{self, By};
@@ -98,32 +98,35 @@ pub(super) async fn change(registry: Arc<Registry>, order: RoleOrder, teller: Te
 }
 
 fn carry_out(policy: &Policy, order: RoleOrder) -> Result<Vec<RoleEvent>, String> {
-    let mut remarks = Vec::new();
+    let (mut remarks, by) = (Vec::new(), By::LOCAL);
     let done = match order {
         RoleOrder::List => return Ok(list(policy).into_iter().map(RoleEvent::Rule).collect()),
         RoleOrder::Add { name, members, allow } => {
-            let may = allow.iter().map(|allow| format!("{}={}", allow.actions.join(","), allow.repositories.join(",")));
-            let what = format!("{}: {}", members.join(" "), may.collect::<Vec<_>>().join(" "));
+            let text = allow.iter().map(|one| format!("{} on {}", one.actions.join(","), one.repositories.join(", ")));
+            let text = text.collect::<Vec<_>>().join("; ");
             let role = KeptRole { name: name.clone(), members: members.clone(), allow };
-            remarks = policy.add_role(role, ADMIN).map_err(|error| error.to_string())?;
+            remarks = policy.add_role(role, by.user).map_err(|error| error.to_string())?;
+            audit::account("role-added", &name, "", &text, by);
+            if !members.is_empty() {
+                audit::account("role-granted", &name, "", &members.join(", "), by);
+            }
             remarks.extend(absent(policy, &members));
-            audit::account("role-added", &name, "", &what, By::LOCAL);
             format!("{name} added")
         }
         RoleOrder::Grant { name, users } => {
-            policy.grant(&name, &users, ADMIN).map_err(|error| error.to_string())?;
+            policy.grant(&name, &users, by.user).map_err(|error| error.to_string())?;
+            audit::account("role-granted", &name, "", &users.join(", "), by);
             remarks.extend(absent(policy, &users));
-            audit::account("role-granted", &name, "", &users.join(" "), By::LOCAL);
             format!("{name} granted to {}", users.join(", "))
         }
         RoleOrder::Revoke { name, users } => {
-            policy.revoke(&name, &users, ADMIN).map_err(|error| error.to_string())?;
-            audit::account("role-revoked", &name, &users.join(" "), "", By::LOCAL);
+            policy.revoke(&name, &users, by.user).map_err(|error| error.to_string())?;
+            audit::account("role-revoked", &name, &users.join(", "), "", by);
             format!("{name} revoked from {}", users.join(", "))
         }
         RoleOrder::Remove { name, open } => {
-            remarks = policy.remove_role(&name, open, ADMIN).map_err(|error| error.to_string())?;
-            audit::account("role-removed", &name, "", "", By::LOCAL);
+            remarks = policy.remove_role(&name, open, by.user).map_err(|error| error.to_string())?;
+            audit::account("role-removed", &name, "", "", by);
             format!("{name} removed")
         }
     };

@@ -280,7 +280,8 @@ async fn changes_of_users_roles_and_tokens_are_told() {
     ok("role remove team --open");
     let account = |event: &str, account: &str, more: Value| local(event, json!({ "account": account }).merged(more));
     let expected = [
-        account("role-added", "team", json!({ "to": "alice: pull,push=team/**" })),
+        account("role-added", "team", json!({ "to": "pull,push on team/**" })),
+        account("role-granted", "team", json!({ "to": "alice" })),
         account("role-granted", "team", json!({ "to": "ci-*" })),
         account("role-revoked", "team", json!({ "from": "alice" })),
         account("token-created", "ci-1", json!({ "to": id })),
