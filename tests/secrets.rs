@@ -42,9 +42,9 @@ impl Program {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut greeting = String::new();
         stdout.read_line(&mut greeting).unwrap();
-        let url = greeting.trim().rsplit(' ').next().unwrap().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{greeting}{}", std::fs::read_to_string(folder.path().join("log")).unwrap());
-        Program { child, url, folder, stdout, greeting }
+        let address = greeting.split_whitespace().find(|word| word.starts_with("127.0.0.1:"));
+        let address = address.unwrap_or_else(|| panic!("{greeting}{}", std::fs::read_to_string(folder.path().join("log")).unwrap()));
+        Program { child, url: format!("http://{address}"), folder, stdout, greeting }
     }
 
     /// Ends it as SIGTERM does; what it printed and logged.

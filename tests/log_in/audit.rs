@@ -57,8 +57,8 @@ impl Program {
         let mut greeting = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut greeting).unwrap();
-        let url = greeting.split_whitespace().find(|word| word.starts_with("http://127.0.0.1:")).expect("it starts");
-        Program { child, _stdout: stdout, url: url.trim_end_matches(',').to_owned(), folder, http: Client::wire() }
+        let address = greeting.split_whitespace().find(|word| word.starts_with("127.0.0.1:")).expect("it starts");
+        Program { child, _stdout: stdout, url: format!("http://{address}"), folder, http: Client::wire() }
     }
 
     fn user(&self, name: &str) -> Client {
