@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 
 use futures_util::future::join_all;
+use proptest::prelude::RngExt;
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::app::*;
 
@@ -10,23 +12,18 @@ const IMAGES: u64 = 6;
 const CLIENTS: u64 = 8;
 const ROUNDS: u64 = 25;
 
-/// Numbers that the same seed brings again.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
-    }
+/// Rolls that the seed repeats.
+fn seeded(seed: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
 /// What never says that something is not there.
-fn fault(dice: &mut Dice) -> Fault {
-    let size = dice.roll(200_000);
-    match dice.roll(16) {
-        0 => Fault::Status(500 + dice.roll(5) as u16),
+fn fault(dice: &mut TestRng) -> Fault {
+    let size = dice.random_range(0..200_000);
+    match dice.random_range(0..16) {
+        0 => Fault::Status(500 + dice.random_range(0..5) as u16),
         1 => Fault::TooMany { retry_after: None },
         2 => Fault::Reset,
         3 => Fault::CutAfter(size),
@@ -40,8 +37,8 @@ fn fault(dice: &mut Dice) -> Fault {
         11 => Fault::HtmlPage,
         12 => Fault::EmptyOk,
         13 => Fault::BareForbidden,
-        14 => Fault::LengthLie(dice.roll(2000) as i64 - 1000),
-        _ => Fault::Latency { ms: dice.roll(40) },
+        14 => Fault::LengthLie(dice.random_range(0..2000) as i64 - 1000),
+        _ => Fault::Latency { ms: dice.random_range(0..40) },
     }
 }
 
@@ -63,11 +60,12 @@ async fn whatever_happens_in_whatever_order() {
     for (name, layer) in &images {
         mirror.image(&format!("library/{name}"), "latest", std::slice::from_ref(layer));
     }
-    let mut dice = Dice(seed | 1);
+    let mut dice = seeded(seed | 1);
     for _ in 0..200 {
-        let (place, skip) = (["/v2/", "/cdn/", "/token", "*/blobs/", "*/manifests/"][dice.roll(5) as usize], dice.roll(150));
-        let rule = Rule { skip, times: Some(1 + dice.roll(3)), ..Rule::new(place, fault(&mut dice)) };
-        if dice.roll(2) == 0 {
+        let (place, skip) =
+            (["/v2/", "/cdn/", "/token", "*/blobs/", "*/manifests/"][dice.random_range(0..5) as usize], dice.random_range(0..150));
+        let rule = Rule { skip, times: Some(1 + dice.random_range(0..3)), ..Rule::new(place, fault(&mut dice)) };
+        if dice.random_range(0..2) == 0 {
             app.hub.rule(rule)
         } else {
             mirror.rule(rule)
@@ -75,12 +73,12 @@ async fn whatever_happens_in_whatever_order() {
     }
     let client = |number: u64| {
         let (app, images, made) = (&app, &images, &made);
-        let mut dice = Dice(seed.rotate_left(number as u32 + 1) | 1);
+        let mut dice = seeded(seed.rotate_left(number as u32 + 1) | 1);
         async move {
             for _ in 0..ROUNDS {
-                let at = dice.roll(IMAGES) as usize;
+                let at = dice.random_range(0..IMAGES) as usize;
                 let ((name, layer), image) = (&images[at], &made[at]);
-                let (path, right) = match dice.roll(3) {
+                let (path, right) = match dice.random_range(0..3) {
                     0 => (format!("/v2/{name}/manifests/latest"), &image.manifest),
                     1 => (format!("/v2/docker.io/library/{name}/manifests/{}", image.digest), &image.manifest),
                     _ => (format!("/v2/{name}/blobs/{}", image.layers[0]), layer),

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
+use proptest::prelude::RngExt;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+
 use super::care::{body, collect, house, image};
 use super::*;
 use crate::index::Engine;
@@ -15,15 +18,11 @@ fn pool() -> Vec<Bytes> {
     (0..5u8).map(|number| Bytes::from(vec![number; 2000 + usize::from(number)])).collect()
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
+/// Rolls that the seed repeats.
+fn seeded(seed: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
 }
 
 /// What one pusher knows to be here: by tag, the manifest and its layers. No other touches these tags.
@@ -32,7 +31,7 @@ type Promised = BTreeMap<String, (String, Vec<Bytes>)>;
 struct Pusher {
     registry: Arc<Registry>,
     number: u64,
-    dice: Dice,
+    dice: TestRng,
     promised: Promised,
     /// Pushes that were refused because a blob went before its manifest came: then the client pushes again.
     refused: u64,
@@ -41,7 +40,7 @@ struct Pusher {
 impl Pusher {
     async fn run(mut self) -> Pusher {
         for round in 0..ROUNDS {
-            match self.dice.roll(4) {
+            match self.dice.random_range(0..4) {
                 0 => self.delete().await,
                 1 => self.look().await,
                 _ => self.push(round).await,
@@ -52,17 +51,18 @@ impl Pusher {
     }
 
     fn repository(&mut self) -> RepositoryName {
-        name(["team/app", "other"][self.dice.roll(2) as usize])
+        name(["team/app", "other"][self.dice.random_range(0..2) as usize])
     }
 
     async fn push(&mut self, round: u64) {
         let repository = self.repository();
-        let first = self.dice.roll(4) as usize;
+        let first = self.dice.random_range(0..4) as usize;
         let layers = pool()[first..first + 2].to_vec();
         for layer in &layers {
             self.bring(&repository, layer).await;
         }
-        let (tag, text) = (format!("p{}-{}", self.number, self.dice.roll(2)), image(&format!("{} {round}", self.number), &layers));
+        let (tag, text) =
+            (format!("p{}-{}", self.number, self.dice.random_range(0..2)), image(&format!("{} {round}", self.number), &layers));
         let pushed = self.registry.put_manifest(&repository, &tagged(&tag), &[], TYPE, text.clone().into(), &anonymous()).await;
         match pushed {
             Ok(_) => drop(self.promised.insert(format!("{repository}:{tag}"), (text, layers))),
@@ -80,7 +80,7 @@ impl Pusher {
             return;
         }
         let from = [Repository::hosted(&name("team/app")), Repository::hosted(&name("other"))];
-        let mounted = match self.dice.roll(2) {
+        let mounted = match self.dice.random_range(0..2) {
             0 => self.registry.mount(repository, &digest, &from).await.is_ok_and(|mounted| mounted),
             _ => false,
         };
@@ -92,7 +92,7 @@ impl Pusher {
     async fn delete(&mut self) {
         let Some((place, (text, _))) = self.promised.pop_first() else { return };
         let (repository, tag) = place.split_once(':').unwrap();
-        let reference = match self.dice.roll(2) {
+        let reference = match self.dice.random_range(0..2) {
             0 => tagged(tag),
             _ => Reference::Digest(Digest::of(text.as_bytes())),
         };
@@ -131,7 +131,7 @@ async fn storm(engine: Engine, seed: u64) {
         })
     });
     let pushers = (0..PUSHERS).map(|number| {
-        let dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number + 1));
+        let dice = seeded(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (number + 1));
         tokio::spawn(Pusher { registry: house.registry.clone(), number, dice, promised: Promised::new(), refused: 0 }.run())
     });
     let mut refused = 0;
