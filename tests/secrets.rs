@@ -243,7 +243,7 @@ async fn the_environments_proxy_is_asked_unless_its_exceptions_or_the_upstream_s
 }
 
 #[tokio::test]
-async fn sec_04_what_a_descriptor_names_as_urls_is_never_dialled() {
+async fn cve_2020_15157_what_a_descriptor_names_as_urls_is_never_dialled() {
     let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let app = App::start().await;
     let url = format!("http://{}/layer", trap.local_addr().unwrap());
@@ -267,7 +267,7 @@ async fn sec_04_what_a_descriptor_names_as_urls_is_never_dialled() {
 }
 
 #[tokio::test]
-async fn sec_06_credentials_for_elsewhere_are_as_good_as_none_and_go_nowhere() {
+async fn moby_42022_credentials_for_elsewhere_are_as_good_as_none_and_go_nowhere() {
     let app = App::start().await;
     app.hub.image("library/nginx", "latest", &[bytes(1, 1000)]);
     let foreign = app.login("hub-user", "canary-hub");

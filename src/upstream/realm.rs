@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn sec_01_credentials_go_to_the_upstreams_own_token_service() {
+    fn cve_2026_33540_credentials_go_to_the_upstreams_own_token_service() {
         for (endpoint, realm, trusted) in [
             ("https://registry-1.docker.io", "https://auth.docker.io/token", &[][..]),
             ("https://quay.io", "https://quay.io/v2/auth", &[]),
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn sec_01_credentials_go_nowhere_else() {
+    fn cve_2026_33540_credentials_go_nowhere_else() {
         for (endpoint, realm, trusted) in [
             ("https://registry-1.docker.io", "https://evil.example/token", &[][..]),
             ("https://registry-1.docker.io", "http://auth.docker.io/token", &[]),

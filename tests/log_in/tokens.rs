@@ -68,7 +68,7 @@ async fn a_token_holds_what_was_asked_and_may_be_had() {
 }
 
 #[tokio::test]
-async fn a_token_is_good_for_its_repository_and_actions_alone() {
+async fn ghsa_78cx_a_token_is_good_for_its_repository_and_actions_alone() {
     let app = App::start().await;
     app.user("alice").push("team/app", "v1", &build("one", &[])).await;
     app.user("alice").push("team/other", "v1", &build("one", &[])).await;
@@ -85,6 +85,26 @@ async fn a_token_is_good_for_its_repository_and_actions_alone() {
         assert!(challenge.contains("error=\"insufficient_scope\""), "{challenge}");
         assert!(challenge.contains(&format!("scope=\"{scope}\"")), "{challenge}");
     }
+}
+
+#[tokio::test]
+async fn artifact_keeper_2290_no_request_makes_more_of_anybody() {
+    let app = App::start().await;
+    for scope in
+        ["registry:admin:*", "registry:*:*", "repository:**:*", "repository:*:admin", "admin:*:*", "repository:team/app:admin,shadow"]
+    {
+        let token = app.user("alice").token(&[scope]).await.json()["token"].as_str().unwrap().to_owned();
+        let client = app.anonymous().with_token(&token);
+        let answer = client.get("/api/v1/upstreams").await;
+        assert!([401, 403].contains(&answer.status), "{scope}: {}", answer.status);
+        assert_ne!(client.post("/v2/team/app/blobs/uploads/", "").await.status, 202, "{scope}");
+    }
+    for path in ["/api/v1/tokens", "/api/v1/users", "/api/v1/roles", "/token/create", "/users"] {
+        for client in [app.user("alice").basic(), app.user("admin").basic()] {
+            assert_eq!(client.post(path, r#"{"user":"alice","role":"admin"}"#).await.status, 404, "{path}");
+        }
+    }
+    app.user("alice").basic().get("/api/v1/upstreams").await.expect(403);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn realm(app: &App, lines: &str) -> String {
 }
 
 #[tokio::test]
-async fn sec_23_the_clients_address_is_what_a_trusted_proxy_says() {
+async fn ghsa_8jm4_the_clients_address_is_what_a_trusted_proxy_says() {
     let app = trusting(&["127.0.0.1", "10.0.0.0/8"]).await;
     said_to(&app, &get("/v2/far/tags/list", "Host: x\r\nX-Forwarded-For: 198.51.100.7, 192.0.2.1\r\nX-Forwarded-For: 10.0.0.9\r\n")).await;
     assert_eq!(client("far").await, "192.0.2.1");
@@ -82,7 +82,7 @@ async fn sec_23_the_clients_address_is_what_a_trusted_proxy_says() {
 }
 
 #[tokio::test]
-async fn sec_23_nobody_else_is_believed() {
+async fn ghsa_8jm4_nobody_else_is_believed() {
     let app = trusting(&["10.0.0.0/8"]).await;
     let lines = "Host: named:5000\r\nX-Forwarded-For: 192.0.2.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.example\r\n";
     said_to(&app, &get("/v2/liar/tags/list", lines)).await;
@@ -91,7 +91,7 @@ async fn sec_23_nobody_else_is_believed() {
 }
 
 #[tokio::test]
-async fn sec_23_wrong_passwords_count_against_the_client_and_not_the_proxy() {
+async fn ghsa_8jm4_wrong_passwords_count_against_the_client_and_not_the_proxy() {
     let app = trusting(&["127.0.0.1"]).await;
     let guesses = async |from: &str, times: usize| {
         let guess = get("/v2/", &format!("Host: x\r\nX-Forwarded-For: {from}\r\nAuthorization: Basic YWxpY2U6d3Jvbmc=\r\n"));
@@ -104,7 +104,7 @@ async fn sec_23_wrong_passwords_count_against_the_client_and_not_the_proxy() {
 }
 
 #[tokio::test]
-async fn sec_23_the_realm_is_where_the_client_reached_the_proxy() {
+async fn ghsa_8jm4_the_realm_is_where_the_client_reached_the_proxy() {
     let app = trusting(&["127.0.0.1"]).await;
     assert_eq!(realm(&app, "Host: registry.lan\r\nX-Forwarded-Proto: https\r\n").await, "https://registry.lan/token");
     let both = "Host: inner:8080\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: registry.lan:8443\r\n";
@@ -116,7 +116,7 @@ async fn sec_23_the_realm_is_where_the_client_reached_the_proxy() {
 }
 
 #[tokio::test]
-async fn sec_23_with_an_external_url_no_host_reaches_an_answer() {
+async fn ghsa_8jm4_with_an_external_url_no_host_reaches_an_answer() {
     let app = App::with(|settings| {
         settings.server.external_url = Some("https://registry.example".into());
         settings.server.trusted_proxies = Networks::new(&["127.0.0.1"]).unwrap();
@@ -131,7 +131,7 @@ async fn sec_23_with_an_external_url_no_host_reaches_an_answer() {
 }
 
 #[tokio::test]
-async fn sec_23_a_location_is_relative_whatever_host_came() {
+async fn ghsa_8jm4_a_location_is_relative_whatever_host_came() {
     let app = trusting(&["127.0.0.1"]).await;
     let alice = app.user("alice").basic();
     let hosts = [("host", "evil.example"), ("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "https")];
@@ -154,7 +154,7 @@ async fn sec_23_a_location_is_relative_whatever_host_came() {
 }
 
 #[tokio::test]
-async fn sec_23_a_hostile_host_does_not_break_the_challenge() {
+async fn ghsa_8jm4_a_hostile_host_does_not_break_the_challenge() {
     let app = App::start().await;
     let localhost = "http://localhost/token";
     for bad in ["a\"b", "a\",scope=\"x", "a b", "a\\", "a, Basic realm=", "é", "a/b?c", "me@a", "a:b", "a:99999", "", "<script>"] {

@@ -88,7 +88,7 @@ fn vectors() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn sec_45_there_is_one_answer_to_one_request_whatever_it_says_of_its_length() {
+async fn rustsec_2021_0078_there_is_one_answer_to_one_request_whatever_it_says_of_its_length() {
     let app = App::with(|settings| {
         // What is unfinished by one reading waits for its end.
         let limits = &mut settings.server.limits;
@@ -105,7 +105,7 @@ async fn sec_45_there_is_one_answer_to_one_request_whatever_it_says_of_its_lengt
 }
 
 #[tokio::test]
-async fn sec_45_requests_that_follow_each_other_have_an_answer_each() {
+async fn rustsec_2021_0078_requests_that_follow_each_other_have_an_answer_each() {
     let app = App::start().await;
     let two = format!("{}{}", chunked("Transfer-Encoding: chunked\r\n"), post("Connection: close\r\n", ""));
     assert_eq!(said_to(&app, two.as_bytes()).await.matches("HTTP/1.1 200").count(), 2);

@@ -22,7 +22,7 @@ async fn catalog(client: &Client) -> Value {
 }
 
 #[tokio::test]
-async fn sec_18_the_catalog_names_what_the_reader_may_read() {
+async fn cve_2020_29662_the_catalog_names_what_the_reader_may_read() {
     let app = stocked().await;
     add(&app, "anonymous", &[], &["pull=docker.io/org/**", "push=secret/**"]).await;
     add(&app, "team", &["alice"], &["pull=team/*"]).await;
@@ -36,7 +36,7 @@ async fn sec_18_the_catalog_names_what_the_reader_may_read() {
 }
 
 #[tokio::test]
-async fn sec_18_a_search_finds_what_the_reader_may_pull_at_docker_hub_too() {
+async fn artifact_keeper_3269_a_search_finds_what_the_reader_may_pull_at_docker_hub_too() {
     let app = stocked().await;
     let hit = |name: &str| json!({"name": name, "description": "", "is_official": false, "is_automated": false, "star_count": 1});
     let theirs = ["other/app", "hidden/app", "team/web"].map(hit);

@@ -34,7 +34,7 @@ async fn statuses(client: &Client, name: &str, parts: &[String]) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn sec_13_a_member_is_shown_through_the_group_to_those_who_may_read_it_there() {
+async fn artifact_keeper_3323_a_member_is_shown_through_the_group_to_those_who_may_read_it_there() {
     let app = App::start().await;
     let theirs = app.hub.image("org/image", "latest", &[bytes(1, 5000)]);
     let ours = build("ours", &[bytes(2, 5000)]);
@@ -104,7 +104,7 @@ async fn a_name_that_was_pushed_is_hidden_whole_from_who_may_not_read_it() {
 }
 
 #[tokio::test]
-async fn sec_16_a_role_that_is_taken_away_is_gone_for_tokens_that_were_issued_before() {
+async fn cve_2025_23208_a_role_that_is_taken_away_is_gone_for_tokens_that_were_issued_before() {
     let app = App::start().await;
     app.user("admin").push("team/app", "latest", &build("ours", &[bytes(1, 100)])).await;
     add(&app, "anonymous", &[], &["pull=public/**"]).await;
@@ -132,7 +132,7 @@ async fn sec_16_a_role_that_is_taken_away_is_gone_for_tokens_that_were_issued_be
 }
 
 #[tokio::test]
-async fn sec_16_an_answer_kept_in_memory_is_not_given_to_whom_the_rules_no_longer_let() {
+async fn cve_2025_23208_an_answer_kept_in_memory_is_not_given_to_whom_the_rules_no_longer_let() {
     let app = App::start().await;
     app.hub.image("org/image", "latest", &[]);
     app.user("admin").push("team/app", "latest", &build("ours", &[])).await;

@@ -59,7 +59,7 @@ fn patient(settings: config::Upstream) -> Upstream {
 }
 
 #[tokio::test]
-async fn sec_05_an_own_ca_is_trusted_at_the_registry_the_token_service_and_the_cdn() {
+async fn cve_2019_10214_an_own_ca_is_trusted_at_the_registry_the_token_service_and_the_cdn() {
     let secured = Secured::showing([Shows::Good; 3]).await;
     assert_eq!(secured.pull(&patient(secured.settings())).await.unwrap(), b"layer");
     assert!(secured.fronts.iter().all(|front| front.http1.load(Ordering::SeqCst) + front.http2.load(Ordering::SeqCst) > 0));
@@ -70,7 +70,7 @@ async fn sec_05_an_own_ca_is_trusted_at_the_registry_the_token_service_and_the_c
 }
 
 #[tokio::test]
-async fn sec_05_a_bad_certificate_on_any_hop_ends_the_pull_and_says_why() {
+async fn cve_2019_10214_a_bad_certificate_on_any_hop_ends_the_pull_and_says_why() {
     let ways = [
         (Shows::Expired, "has expired"),
         (Shows::Early, "is not valid yet"),
@@ -94,7 +94,7 @@ async fn sec_05_a_bad_certificate_on_any_hop_ends_the_pull_and_says_why() {
 }
 
 #[tokio::test]
-async fn sec_05_insecure_takes_any_certificate_on_every_hop() {
+async fn cve_2019_10214_insecure_takes_any_certificate_on_every_hop() {
     let secured = Secured::showing([Shows::SelfSigned, Shows::Expired, Shows::WrongName]).await;
     let settings = config::Upstream { insecure: true, ca_file: None, ..secured.settings() };
     assert_eq!(secured.pull(&patient(settings)).await.unwrap(), b"layer");

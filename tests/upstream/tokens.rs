@@ -179,7 +179,7 @@ async fn no_endpoint_sees_the_credentials_of_another() {
 }
 
 #[tokio::test]
-async fn sec_02_credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
+async fn ghsa_78h6_credentials_go_to_no_foreign_token_service_unless_it_is_trusted() {
     let hub = hub().await;
     let realm = format!("http://{}/token", hub.cdn());
     hub.behave(|b| (b.realm, b.account) = (Some(realm.clone()), Some(("ann".into(), "secret".into()))));
@@ -198,7 +198,7 @@ async fn sec_02_credentials_go_to_no_foreign_token_service_unless_it_is_trusted(
 }
 
 #[tokio::test]
-async fn sec_03_a_token_service_that_redirects_elsewhere_sees_no_credentials() {
+async fn cve_2026_48978_a_token_service_that_redirects_elsewhere_sees_no_credentials() {
     let hub = hub().await;
     hub.behave(|b| b.account = Some(("ann".into(), "secret".into())));
     hub.on_nth("/token", 1, Fault::RedirectTo(format!("http://{}/token?scope=repository:a/one:pull", hub.cdn())));
@@ -209,7 +209,7 @@ async fn sec_03_a_token_service_that_redirects_elsewhere_sees_no_credentials() {
 }
 
 #[tokio::test]
-async fn sec_03_authorization_stays_with_scheme_host_and_port() {
+async fn cve_2026_48978_authorization_stays_with_scheme_host_and_port() {
     let authority = super::secured::Authority::new();
     for password in [false, true] {
         let (one, two) = (hub().await, hub().await);

@@ -198,7 +198,7 @@ proptest! {
 
     /// Of SEC-17: scopes(out) ⊆ (scopes(in) ∩ rights(token) ∩ roles(user)) ∪ anonymous.
     #[test]
-    fn a_limited_token_gets_what_it_and_its_user_may_and_what_everybody_may(
+    fn artifact_keeper_3408_a_limited_token_gets_what_it_and_its_user_may_and_what_everybody_may(
         asked in actions(), within in any::<[bool; 4]>(), pull: bool, push: bool, delete: bool
     ) {
         let open = Anonymous { pull, push, delete };
