@@ -1,6 +1,6 @@
 //! The one place that says who may do what. Pure: the same question always has the same answer.
 
-use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -66,9 +66,10 @@ pub fn judge(rules: &Rules, who: &Who, action: Action, repository: &Repository) 
 
 /// The rule by which `who` may do it, and what of it says so; `None`: he may not.
 pub fn explain<'r>(rules: &'r Rules, who: &Who, action: Action, repository: &Repository) -> Option<(&'r Role, &'r Allow)> {
-    let name = judged_name(repository);
-    let his = |role: &&Role| may_use(role, who, |allow| permits(allow, action, &name));
-    rules.roles().filter(his).find_map(|role| Some((role, role.allow.iter().find(|allow| permits(allow, action, &name))?)))
+    let name = LazyCell::new(|| judged_name(repository));
+    let permits = |allow: &Allow| covers(allow.rights, action) && (allow.repositories.is_everything() || allow.repositories.matches(&name));
+    let his = |role: &&Role| may_use(role, who, permits);
+    rules.roles().filter(his).find_map(|role| Some((role, role.allow.iter().find(|allow| permits(allow))?)))
 }
 
 /// Whether `who` may do it with any of them: what can be said before it is known which of them answers.
@@ -108,10 +109,6 @@ fn may_use(role: &Role, who: &Who, wanted: impl Fn(&Allow) -> bool) -> bool {
     }
 }
 
-fn permits(allow: &Allow, action: Action, name: &str) -> bool {
-    covers(allow.rights, action) && (allow.repositories.is_everything() || allow.repositories.matches(name))
-}
-
 fn covers(rights: Rights, action: Action) -> bool {
     rights.admin
         || match action {
@@ -124,10 +121,10 @@ fn covers(rights: Rights, action: Action) -> bool {
 }
 
 /// The name that patterns are held against.
-pub fn judged_name(repository: &Repository) -> Cow<'_, str> {
+pub fn judged_name(repository: &Repository) -> String {
     match &repository.origin {
-        Origin::Hosted => Cow::Owned(repository.name.long().to_string()),
-        Origin::Upstream(_) => Cow::Owned(repository.to_string()),
+        Origin::Hosted => repository.name.long().to_string(),
+        Origin::Upstream(_) => repository.to_string(),
     }
 }
 

@@ -88,10 +88,12 @@ impl Server {
     pub fn router(self: &Arc<Server>) -> Router {
         let proxies = self.proxies.clone();
         let pages = Page::ALL.into_iter().fold(Router::new(), |router, page| router.route(page.path(), page.handler()));
-        pages
-            .fallback(registry)
-            .method_not_allowed_fallback(wrong_method)
-            .layer(axum::middleware::from_fn_with_state(self.clone(), required::check))
+        let answering = pages.fallback(registry).method_not_allowed_fallback(wrong_method);
+        let answering = match self.require {
+            true => answering.layer(axum::middleware::from_fn_with_state(self.clone(), required::check)),
+            false => answering,
+        };
+        answering
             .layer(axum::middleware::from_fn(requests::observe))
             // The outermost: whatever asks who the client is comes after it.
             .layer(MapRequestLayer::new(move |request: Request| proxies.settle(request)))

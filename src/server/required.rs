@@ -11,7 +11,7 @@ use super::{Server, answers, connect, forwarded};
 
 /// Lets requests pass that came by HTTPS, the probes, and whoever needs the CA before he can come by HTTPS.
 pub async fn check(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
-    if !server.require || matches!(request.uri().path(), "/healthz" | "/readyz" | connect::CA) {
+    if matches!(request.uri().path(), "/healthz" | "/readyz" | connect::CA) {
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();

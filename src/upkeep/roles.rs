@@ -219,7 +219,7 @@ fn judged(policy: &Policy, who: &Who, action: Action, repository: &Repository, a
     let by = explain(&rules, who, action, repository);
     Judged {
         action,
-        repository: judged_name(repository).into_owned(),
+        repository: judged_name(repository),
         allowed: by.is_some(),
         role: by.map(|(role, _)| role.name.to_string()),
         allow: by.map(|(_, allow)| kept(allow)),
