@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 /// Why a small file cannot be used; each says what to do.
@@ -24,17 +24,23 @@ impl FileError {
 
 /// Replaces the file at `path`, readable by its owner alone; on return the content is on the disk.
 pub(super) fn write(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    replace(path, content, None).map_err(|source| FileError::io(path, source))
+    replace(path, content, 0o600).map_err(|source| FileError::io(path, source))
 }
 
 /// Replaces the file at `path`, which is there already and keeps its mode and its owner; on return the content is on the disk.
 pub(super) fn rewrite(path: &Path, content: &[u8]) -> Result<(), FileError> {
     // What a link leads to is replaced, not the link.
-    let written = fs::canonicalize(path).and_then(|path| replace(&path, content, Some(&fs::metadata(&path)?)));
+    let written = fs::canonicalize(path).and_then(|path| replace_with(&path, content, |file| like(file, &fs::metadata(&path)?)));
     written.map_err(|source| FileError::io(path, source))
 }
 
-fn replace(path: &Path, content: &[u8], like: Option<&fs::Metadata>) -> io::Result<()> {
+/// Replaces the file at `path` with one of this mode; on return the content is on the disk.
+pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    replace_with(path, content, |file| file.set_permissions(fs::Permissions::from_mode(mode)))
+}
+
+/// `prepare` gets the new file while it is empty and its owner's alone.
+fn replace_with(path: &Path, content: &[u8], prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
@@ -44,17 +50,20 @@ fn replace(path: &Path, content: &[u8], like: Option<&fs::Metadata>) -> io::Resu
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    if let Some(before) = like {
-        let now = file.metadata()?;
-        if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
-            fchown(&file, Some(before.uid()), Some(before.gid()))?;
-        }
-        file.set_permissions(before.permissions())?;
-    }
+    prepare(&file)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Gives the file the owner and the mode of another one.
+fn like(file: &File, before: &fs::Metadata) -> io::Result<()> {
+    let now = file.metadata()?;
+    if (before.uid(), before.gid()) != (now.uid(), now.gid()) {
+        fchown(file, Some(before.uid()), Some(before.gid()))?;
+    }
+    file.set_permissions(before.permissions())
 }
 
 /// The content of the file at `path`, or `None` where there is none.
@@ -72,8 +81,6 @@ pub(super) fn read(path: &Path, remedy: &'static str) -> Result<Option<Vec<u8>>,
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]

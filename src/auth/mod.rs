@@ -30,7 +30,7 @@ pub use challenge::{Fault, SERVICE, challenge};
 pub use claims::Claims;
 pub use credentials::Credentials;
 pub use failures::NotVerified;
-pub use file::FileError;
+pub use file::{FileError, replace};
 pub use grant::{Granted, Refused, TokenRequest, grant};
 pub use judge::{ADMIN, Action, Verdict, Who, explain, judge, judge_admin, judge_any, judge_listing, judged_name};
 pub use ledger::{Change, Entries, KeptAllow, KeptRole, KeptToken, Ledger, NotChanged};

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::TlsError;
+use crate::auth::replace;
 
 /// Who may read a file: its owner, or everybody who may enter its folder.
 pub(super) const SECRET: u32 = 0o600;
@@ -31,33 +32,20 @@ pub(super) fn folder(path: &Path) -> Result<(), TlsError> {
 
 /// Replaces the file at `path`; on return the content is on the disk.
 pub(super) fn write(path: &Path, content: &str, mode: u32) -> Result<(), TlsError> {
-    let beside = path.with_added_extension("new");
-    let written = (|| {
-        // One left by a crash may have another mode.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        create(&beside, content, mode)?;
-        fs::rename(&beside, path)?;
-        sync_folder(path)
-    })();
-    written.map_err(|source| TlsError::File { path: path.to_owned(), what: "written", source })
+    replace(path, content.as_bytes(), mode).map_err(|source| TlsError::File { path: path.to_owned(), what: "written", source })
 }
 
-/// Writes a file that must not be there yet.
+/// Makes sure that the files that were written are found in the folder after a power cut.
+pub(super) fn settle(folder: &Path) -> Result<(), TlsError> {
+    let settled = File::open(folder).and_then(|folder| folder.sync_all());
+    settled.map_err(|source| TlsError::File { path: folder.to_owned(), what: "written", source })
+}
+
+/// Writes a file that must not be there yet. Its folder is to be settled.
 pub(super) fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), TlsError> {
-    let written = create(path, content, mode).and_then(|()| sync_folder(path));
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).and_then(|mut file| {
+        file.write_all(content.as_bytes())?;
+        file.sync_all()
+    });
     written.map_err(|source| TlsError::File { path: path.to_owned(), what: "written", source })
-}
-
-fn create(path: &Path, content: &str, mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }

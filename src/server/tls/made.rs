@@ -130,6 +130,7 @@ pub fn init(folder: &Path, hosts: &[String]) -> Result<Authority, TlsError> {
     kept::write_new(&ca, authority.pem(), kept::OPEN)?;
     kept::write_new(&server_key, &String::from_utf8_lossy(&pair.key), kept::SECRET)?;
     kept::write_new(&server, &String::from_utf8_lossy(&pair.certificate), kept::OPEN)?;
+    kept::settle(folder)?;
     Ok(authority)
 }
 
