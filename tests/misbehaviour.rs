@@ -4,6 +4,8 @@
 
 #[path = "support/app/mod.rs"]
 mod app;
+#[path = "support/captured.rs"]
+mod captured;
 
 #[path = "misbehaviour/case.rs"]
 mod case;

@@ -2,6 +2,8 @@
 
 #[path = "support/app/mod.rs"]
 mod app;
+#[path = "support/captured.rs"]
+mod captured;
 
 #[path = "proxies/forwarded.rs"]
 mod forwarded;

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 pub use accounts::{NewToken, Token, TokenCommand, User, UserCommand};
 pub use care::{Asked, Copy, Delete, Du, Gc, Ls, Names, Purge};
 use clap::{Args, Parser, Subcommand};
-pub use roles::{Can, Role, RoleCommand};
+pub use roles::{Can, Membership, Role, RoleCommand};
 pub use tags::{Pin, Refresh, Unpin};
 pub use tls::{Tls, TlsCommand, TlsInit};
 

@@ -1,6 +1,6 @@
 //! `entrepot role …` and `entrepot can`: who may do what. With `--json` events are printed as they come.
 
-use super::arguments::{Can, Role, RoleCommand};
+use super::arguments::{Can, Membership, Role, RoleCommand};
 use super::errand;
 use super::figures::table;
 use crate::auth::{KeptAllow, Source};
@@ -11,8 +11,8 @@ pub async fn role(settings: Settings, arguments: Role) -> Result<(), String> {
     let json = arguments.command.asked().json;
     let order = match arguments.command {
         RoleCommand::Add { name, allow, member, .. } => RoleOrder::Add { name, members: member, allow },
-        RoleCommand::Grant { name, users, .. } => RoleOrder::Grant { name, users },
-        RoleCommand::Revoke { name, users, .. } => RoleOrder::Revoke { name, users },
+        RoleCommand::Grant(Membership { name, users, .. }) => RoleOrder::Grant { name, users },
+        RoleCommand::Revoke(Membership { name, users, .. }) => RoleOrder::Revoke { name, users },
         RoleCommand::Remove { name, open, .. } => RoleOrder::Remove { name, open },
         RoleCommand::List { .. } => RoleOrder::List,
     };

@@ -1,7 +1,5 @@
 //! SEC-23: who asks and how he reached us is what trusted proxies say, and nobody else.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use entrepot::config::Networks;
@@ -11,45 +9,19 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 
 use super::app::*;
+use super::captured::{capture, lines};
 use super::raw::{header, said_to};
-
-/// Each line of the log of all tests here.
-#[derive(Clone, Default)]
-struct Captured(Arc<Mutex<Vec<String>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().push(String::from_utf8_lossy(bytes).into_owned());
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// Starts a server whose log is captured and which trusts these proxies.
 async fn trusting(proxies: &[&str]) -> App {
-    captured();
+    capture();
+    telemetry::log::log_requests_from(Some(0));
     App::with(|settings| settings.server.trusted_proxies = Networks::new(proxies).unwrap()).await
-}
-
-fn captured() -> &'static Captured {
-    static CAPTURED: OnceLock<Captured> = OnceLock::new();
-    CAPTURED.get_or_init(|| {
-        let captured = Captured::default();
-        let writer = captured.clone();
-        tracing_subscriber::fmt().json().with_max_level(tracing::Level::INFO).with_writer(move || writer.clone()).init();
-        telemetry::log::log_requests_from(Some(0));
-        captured
-    })
 }
 
 /// The fields of the lines in which `text` is.
 fn logged(text: &str) -> Vec<Value> {
-    let lines = captured().0.lock().unwrap();
-    let found = lines.iter().filter(|line| line.contains(text)).map(|line| serde_json::from_str::<Value>(line).unwrap());
-    found.map(|line| line["fields"].clone()).collect()
+    lines(text).iter().map(|line| serde_json::from_str::<Value>(line).unwrap()["fields"].clone()).collect()
 }
 
 /// Whom the log names as the client of a request for this name.

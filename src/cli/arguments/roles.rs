@@ -43,23 +43,9 @@ pub enum RoleCommand {
         asked: Asked,
     },
     /// Put users into a role
-    Grant {
-        #[arg(value_name = "NAME")]
-        name: String,
-        #[arg(value_name = "USER", required = true)]
-        users: Vec<String>,
-        #[command(flatten)]
-        asked: Asked,
-    },
+    Grant(Membership),
     /// Take users out of a role; it holds at once, for those who are logged in too
-    Revoke {
-        #[arg(value_name = "NAME")]
-        name: String,
-        #[arg(value_name = "USER", required = true)]
-        users: Vec<String>,
-        #[command(flatten)]
-        asked: Asked,
-    },
+    Revoke(Membership),
     /// Remove a role
     Remove {
         #[arg(value_name = "NAME")]
@@ -80,13 +66,21 @@ pub enum RoleCommand {
 impl RoleCommand {
     pub fn asked(&self) -> &Asked {
         match self {
-            RoleCommand::Add { asked, .. }
-            | RoleCommand::Grant { asked, .. }
-            | RoleCommand::Revoke { asked, .. }
-            | RoleCommand::Remove { asked, .. }
-            | RoleCommand::List { asked } => asked,
+            RoleCommand::Grant(Membership { asked, .. }) | RoleCommand::Revoke(Membership { asked, .. }) => asked,
+            RoleCommand::Add { asked, .. } | RoleCommand::Remove { asked, .. } | RoleCommand::List { asked } => asked,
         }
     }
+}
+
+/// Users and the role that they go into, or out of.
+#[derive(Clone, Debug, Args)]
+pub struct Membership {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[arg(value_name = "USER", required = true)]
+    pub users: Vec<String>,
+    #[command(flatten)]
+    pub asked: Asked,
 }
 
 /// Say whether a user may do something, and by which rule. Exit code 0: he may, 1: he may not.
